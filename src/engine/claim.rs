@@ -1,0 +1,380 @@
+//! Claiming: one decision about a key, taken under its lock.
+//!
+//! The order of the questions is promise 4's and promise 1's: another fingerprint is a mismatch whatever the state; a
+//! completion that is on its way is replayed; an unresolved attempt is nobody's; a lease that is over may be taken
+//! over; anything else is in flight.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Waker;
+
+use event_listener::Event;
+use parking_lot::MutexGuard;
+
+use super::Engine;
+use super::flight::{Completed, Flight, State};
+use super::lookup::{Searched, Spot};
+use super::queue::Ticket;
+use super::shard::Shard;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{KeyHash, StoreTime, Token};
+use crate::log::{ClaimFrame, ClaimState, Frame};
+use crate::options::check_duration;
+use crate::types::{Caller, Checkpoint, ClaimRequest, Difference, DropPolicy};
+
+/// A claim request with the store's defaults filled in and everything checked.
+#[derive(Debug)]
+pub(crate) struct OpenClaim {
+    pub(crate) request: ClaimRequest,
+    hash: KeyHash,
+    ttl_ms: u64,
+    lease_ms: Option<u64>,
+    policy: DropPolicy,
+}
+
+/// A decision, and the batch that must be on disk before it is told.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    pub(crate) decision: Decision,
+    pub(crate) ticket: Ticket,
+}
+
+#[derive(Debug)]
+pub(crate) enum Decision {
+    Claimed(Granted),
+    Replay(Arc<Completed>),
+    InFlight { ended: Arc<Event>, lease_left_ms: Option<u64>, caller: Option<Caller>, attempt: u32 },
+    Mismatch { difference: Difference, in_flight: bool },
+    Unresolved { token: Token, attempt: u32, since: StoreTime },
+    Expired(LateRecord),
+}
+
+/// A claim that was won.
+#[derive(Debug, Clone)]
+pub(crate) struct Granted {
+    pub(crate) hash: KeyHash,
+    pub(crate) token: Token,
+    pub(crate) attempt: u32,
+    pub(crate) checkpoint: Option<Checkpoint>,
+    pub(crate) late: Option<LateRecord>,
+}
+
+/// The record that a late retry came too late for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LateRecord {
+    pub(crate) completed_at: StoreTime,
+    pub(crate) expired_at: StoreTime,
+}
+
+/// What a claim finds in the index.
+enum Past {
+    Nothing,
+    Expired(Spot, LateRecord),
+}
+
+impl Engine {
+    /// Checks a request and fills in the defaults. Decides nothing.
+    pub(crate) fn open_claim(&self, request: ClaimRequest) -> Result<OpenClaim> {
+        let ttl_ms = check_duration("TTL", request.ttl.unwrap_or(self.options.ttl))?;
+        let lease = request.lease.or(self.options.lease);
+        let lease_ms = lease.map(|lease| check_duration("lease", lease)).transpose()?;
+        let policy = request.on_drop.unwrap_or(self.options.on_drop);
+        let hash = self.hash(request.scope.as_bytes(), request.key.as_bytes());
+        Ok(OpenClaim { request, hash, ttl_ms, lease_ms, policy })
+    }
+
+    /// Decides a claim. A waker is left with the batch if the decision needs one.
+    pub(crate) fn claim(&self, claim: &OpenClaim, waker: Option<&Waker>) -> Result<Decided> {
+        self.check_writable()?;
+        let (scope, key) = (&claim.request.scope, &claim.request.key);
+        loop {
+            let mut shard = self.shard(claim.hash).lock();
+            if shard.flight(claim.hash, scope, key).is_some() {
+                return self.meet(shard, claim, waker);
+            }
+            let candidates = shard.index.candidates(self.geometry, claim.hash);
+            if candidates.is_empty() {
+                return self.grant(shard, claim, Past::Nothing, waker);
+            }
+            drop(shard);
+            match self.search(claim.hash, &candidates, scope, key)? {
+                Searched::Stale => {}
+                Searched::Here(_, record) if record.expires_at > self.time.now() => {
+                    return Ok(self.answer_from(claim, record));
+                }
+                Searched::Here(spot, record) => {
+                    let mut shard = self.shard(claim.hash).lock();
+                    let same = shard.flight(claim.hash, scope, key).is_none()
+                        && self.still_in(&shard, claim.hash, spot);
+                    if same {
+                        let late = LateRecord {
+                            completed_at: record.completed_at,
+                            expired_at: record.expires_at,
+                        };
+                        return self.grant(shard, claim, Past::Expired(spot, late), waker);
+                    }
+                }
+                Searched::NotHere => {
+                    let mut shard = self.shard(claim.hash).lock();
+                    let same = shard.flight(claim.hash, scope, key).is_none()
+                        && shard.index.candidates(self.geometry, claim.hash) == candidates;
+                    if same {
+                        return self.grant(shard, claim, Past::Nothing, waker);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Answers from a record on disk.
+    fn answer_from(&self, claim: &OpenClaim, record: Completed) -> Decided {
+        let decision = match claim.request.fingerprint.difference(&record.fingerprint) {
+            Some(difference) => {
+                self.counters.mismatches.add(1);
+                Decision::Mismatch { difference, in_flight: false }
+            }
+            None => {
+                self.counters.replays.add(1);
+                Decision::Replay(Arc::new(record))
+            }
+        };
+        Decided { decision, ticket: Ticket::DONE }
+    }
+
+    /// Decides a claim of a key that is in flight.
+    fn meet(
+        &self,
+        mut shard: MutexGuard<'_, Shard>,
+        claim: &OpenClaim,
+        waker: Option<&Waker>,
+    ) -> Result<Decided> {
+        let request = &claim.request;
+        let Some(flight) = shard.flight(claim.hash, &request.scope, &request.key) else {
+            return Err(Error::new(ErrorKind::NotFound, "the claim ended while it was looked at"));
+        };
+        let ticket = flight.ticket;
+        let told = |decision| Ok(Decided { decision, ticket });
+        if let State::Abandoned { at } = flight.state
+            && at.plus_ms(flight.ttl_ms) <= self.time.now()
+        {
+            let late = LateRecord { completed_at: at, expired_at: at.plus_ms(flight.ttl_ms) };
+            return self.grant_after_abandoned(shard, claim, late, waker);
+        }
+        if let Some(difference) = request.fingerprint.difference(&flight.fingerprint) {
+            self.counters.mismatches.add(1);
+            let in_flight = !matches!(flight.state, State::Completing { .. });
+            return told(Decision::Mismatch { difference, in_flight });
+        }
+        match &flight.state {
+            State::Completing { record } => {
+                self.counters.replays.add(1);
+                let record = record.clone();
+                told(Decision::Replay(record))
+            }
+            State::Unresolved { since } => {
+                let (token, attempt) = (flight.token, flight.attempt);
+                told(Decision::Unresolved { token, attempt, since: *since })
+            }
+            State::Held { .. } | State::Abandoned { .. } => {
+                let now_ms = self.time.monotonic_ms();
+                if !flight.lease_is_over(now_ms) {
+                    self.counters.in_flight.add(1);
+                    return told(in_flight(flight, now_ms));
+                }
+                if flight.policy == DropPolicy::Unresolved {
+                    return self.leave_unresolved(flight, waker);
+                }
+                self.take_over(flight, claim, waker)
+            }
+        }
+    }
+
+    /// A lease ran out under the policy `Unresolved`: nobody runs until somebody resolves it.
+    fn leave_unresolved(&self, flight: &mut Flight, waker: Option<&Waker>) -> Result<Decided> {
+        let since = self.mark_unresolved(flight, waker)?;
+        let (token, attempt) = (flight.token, flight.attempt);
+        Ok(Decided {
+            decision: Decision::Unresolved { token, attempt, since },
+            ticket: flight.ticket,
+        })
+    }
+
+    /// Gives a key whose lease is over to the next claimant.
+    fn take_over(
+        &self,
+        flight: &mut Flight,
+        claim: &OpenClaim,
+        waker: Option<&Waker>,
+    ) -> Result<Decided> {
+        if self.closing.load(Ordering::Acquire) {
+            return Err(closing());
+        }
+        self.check_room(flight.reserve())?;
+        let claimed_at = self.time.latest();
+        let attempt = flight.attempt.saturating_add(1);
+        let mut queue = self.queue.lock();
+        let token = queue.draw()?;
+        let frame = ClaimFrame {
+            token,
+            claimed_at,
+            ttl_ms: claim.ttl_ms,
+            attempt,
+            policy: claim.policy.to_byte(),
+            state: ClaimState::Held,
+            ..flight.restate()
+        };
+        let ticket = queue.push(&Frame::Claim(frame), None)?;
+        queue.wait_with(waker);
+        drop(queue);
+        let state = State::Held { until_ms: self.lease_end(claim.lease_ms), dropped: false };
+        self.limits.change(flight, |flight| {
+            flight.token = token;
+            flight.attempt = attempt;
+            flight.claimed_at = claimed_at;
+            flight.ttl_ms = claim.ttl_ms;
+            flight.policy = claim.policy;
+            flight.state = state;
+            flight.ticket = ticket;
+            flight.caller.clone_from(&claim.request.caller);
+        });
+        flight.notify();
+        self.counters.takeovers.add(1);
+        let checkpoint = flight.checkpoint.clone();
+        let granted = Granted { hash: flight.hash, token, attempt, checkpoint, late: None };
+        Ok(Decided { decision: Decision::Claimed(granted), ticket })
+    }
+
+    /// An abandoned claim outlived its TTL: it is as if it had never been, but the claimant is told.
+    fn grant_after_abandoned(
+        &self,
+        mut shard: MutexGuard<'_, Shard>,
+        claim: &OpenClaim,
+        late: LateRecord,
+        waker: Option<&Waker>,
+    ) -> Result<Decided> {
+        if self.options.refuse_late_retries {
+            return Ok(Decided { decision: Decision::Expired(late), ticket: Ticket::DONE });
+        }
+        let request = &claim.request;
+        let token = match shard.flight(claim.hash, &request.scope, &request.key) {
+            Some(flight) => flight.token,
+            None => return Err(Error::new(ErrorKind::NotFound, "the claim ended meanwhile")),
+        };
+        let Some(old) = shard.remove(claim.hash, token) else {
+            return Err(Error::new(ErrorKind::NotFound, "the claim ended meanwhile"));
+        };
+        self.limits.leave(&old);
+        match self.begin(&mut shard, claim, (None, Some(late)), waker) {
+            Ok(decided) => Ok(decided),
+            Err(error) => {
+                self.limits.enter(&old);
+                shard.add(old);
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives a key that nobody holds to its claimant.
+    fn grant(
+        &self,
+        mut shard: MutexGuard<'_, Shard>,
+        claim: &OpenClaim,
+        past: Past,
+        waker: Option<&Waker>,
+    ) -> Result<Decided> {
+        let (replaces, late) = match past {
+            Past::Nothing => (None, None),
+            Past::Expired(_, late) if self.options.refuse_late_retries => {
+                return Ok(Decided { decision: Decision::Expired(late), ticket: Ticket::DONE });
+            }
+            Past::Expired(spot, late) => (Some(spot), Some(late)),
+        };
+        self.begin(&mut shard, claim, (replaces, late), waker)
+    }
+
+    /// Begins a flight: admission, token, frame, table.
+    fn begin(
+        &self,
+        shard: &mut Shard,
+        claim: &OpenClaim,
+        past: (Option<Spot>, Option<LateRecord>),
+        waker: Option<&Waker>,
+    ) -> Result<Decided> {
+        if self.closing.load(Ordering::Acquire) {
+            return Err(closing());
+        }
+        let request = &claim.request;
+        let mut flight = Box::new(Flight {
+            hash: claim.hash,
+            scope: request.scope.clone(),
+            key: request.key.clone(),
+            fingerprint: request.fingerprint,
+            token: Token(0),
+            attempt: 1,
+            claimed_at: self.time.latest(),
+            ttl_ms: claim.ttl_ms,
+            policy: claim.policy,
+            state: State::Held { until_ms: self.lease_end(claim.lease_ms), dropped: false },
+            checkpoint: None,
+            caller: request.caller.clone(),
+            ticket: Ticket::DONE,
+            replaces: past.0,
+            ended: None,
+        });
+        self.check_room(2 * flight.reserve())?;
+        self.limits.admit(&flight.scope, flight.policy, self.time.monotonic_ms())?;
+        let mut queue = self.queue.lock();
+        flight.token = queue.draw()?;
+        flight.ticket = queue.push(&Frame::Claim(flight.restate()), None)?;
+        queue.wait_with(waker);
+        drop(queue);
+        self.limits.enter(&flight);
+        self.counters.claims.add(1);
+        let granted = Granted {
+            hash: flight.hash,
+            token: flight.token,
+            attempt: 1,
+            checkpoint: None,
+            late: past.1,
+        };
+        let ticket = flight.ticket;
+        shard.add(flight);
+        Ok(Decided { decision: Decision::Claimed(granted), ticket })
+    }
+
+    fn lease_end(&self, lease_ms: Option<u64>) -> Option<u64> {
+        lease_ms.map(|lease_ms| self.time.monotonic_ms().saturating_add(lease_ms))
+    }
+
+    /// Refuses while the disk is full and what is left is kept for claims that must end.
+    pub(crate) fn check_room(&self, need: u64) -> Result<()> {
+        if !self.disk_full.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let spoken_for = self.limits.reserved_bytes() + self.queue.queued_bytes();
+        if self.room.load(Ordering::Relaxed) >= spoken_for.saturating_add(need) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::DiskFull,
+            "the disk is full: nothing was decided; what is claimed can still complete (without a body if need be)",
+        ))
+    }
+}
+
+fn in_flight(flight: &mut Flight, now_ms: u64) -> Decision {
+    let lease_left_ms = match flight.state {
+        State::Held { until_ms, .. } => until_ms.map(|until_ms| until_ms.saturating_sub(now_ms)),
+        _ => None,
+    };
+    Decision::InFlight {
+        lease_left_ms,
+        caller: flight.caller.as_deref().cloned(),
+        attempt: flight.attempt,
+        ended: flight.event(),
+    }
+}
+
+fn closing() -> Error {
+    Error::new(ErrorKind::Closed, "the store is closing: it takes no new claims")
+}

@@ -1,0 +1,210 @@
+//! Committing: leading a batch to disk and into the index, and waiting for one.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Waker;
+
+use super::catalog::Need;
+use super::queue::{Next, Ticket, Turn};
+use super::segment::Segment;
+use super::writer::{Placed, Surroundings, Writer};
+use super::{Engine, TOKEN_BLOCK, WriterState};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{StoreTime, Token};
+use crate::log::{Frame, SegmentKind};
+
+/// Fails all waiters if a leader leaves without having told them: a panic must not leave anyone asleep.
+struct Leadership<'a> {
+    engine: &'a Engine,
+    told: bool,
+}
+
+impl Drop for Leadership<'_> {
+    fn drop(&mut self) {
+        if !self.told {
+            self.engine.fail(Error::new(ErrorKind::Io, "the thread that wrote the batch panicked"));
+        }
+    }
+}
+
+impl Engine {
+    /// The fate of a ticket, as an outcome; `None` while it is open.
+    pub(crate) fn fate(&self, ticket: Ticket) -> Option<Result<()>> {
+        self.queue.fate(ticket).map(|fate| fate.map_err(|()| self.poison.outcome_unknown()))
+    }
+
+    /// Waits, on this thread, until a ticket's batch is on disk. Leads if nobody does.
+    pub(crate) fn wait(&self, ticket: Ticket) -> Result<()> {
+        loop {
+            if let Some(fate) = self.fate(ticket) {
+                return fate;
+            }
+            if self.queue.sleep_or_lead(ticket) == Turn::Lead {
+                self.lead(false);
+            }
+        }
+    }
+
+    /// Asks to be woken when a ticket's fate is known; false if it is by now.
+    pub(crate) fn register(&self, ticket: Ticket, waker: &Waker) -> bool {
+        self.queue.register(ticket, waker)
+    }
+
+    /// Sees to it that what was queued reaches the disk although its caller has gone.
+    pub(crate) fn nudge(&self) {
+        self.queue.nudge();
+    }
+
+    /// A ticket for everything decided so far.
+    pub(crate) fn everything(&self) -> Ticket {
+        self.queue.everything()
+    }
+
+    /// The committer thread: leads whenever it is called, until the store stops.
+    pub(crate) fn run_committer(&self) {
+        while self.queue.wait_for_call() {
+            loop {
+                self.queue.linger();
+                if self.lead(true) == Next::Nobody {
+                    break;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn stop_committer(&self) {
+        self.queue.stop();
+    }
+
+    /// Step, for a store without threads: commits what is queued, if anything is and nobody else does.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn step_commit(&self) -> bool {
+        let lead = self.queue.answer_call() || self.queue.try_lead();
+        if lead {
+            self.lead(false);
+        }
+        lead
+    }
+
+    /// Writes the filling batch and tells its waiters. The caller has won `leading`.
+    fn lead(&self, is_committer: bool) -> Next {
+        let mut leadership = Leadership { engine: self, told: false };
+        let mut state = self.writer.lock();
+        let mut batch = self.queue.take_filling();
+        let WriterState { writer, placed } = &mut *state;
+        placed.clear();
+        let written = self
+            .promise_tokens()
+            .and_then(|()| self.poison.check())
+            .and_then(|()| writer.write(&mut batch, self, placed));
+        self.room.store(writer.room(), Ordering::Relaxed);
+        leadership.told = true;
+        match written {
+            Ok(()) => {
+                for completion in placed.iter() {
+                    self.publish(completion);
+                }
+                drop(state);
+                self.queue.tell_done(batch, is_committer)
+            }
+            Err(error) => {
+                drop(state);
+                self.fail(error);
+                Next::Nobody
+            }
+        }
+    }
+
+    /// Poisons the store and tells everyone.
+    pub(crate) fn fail(&self, cause: Error) {
+        self.poison.set(cause);
+        self.queue.tell_failed();
+        for shard in &self.shards {
+            shard.lock().flights().for_each(super::flight::Flight::notify);
+        }
+        self.timers.fire_all();
+        self.ask_upkeep(false);
+    }
+
+    /// Puts a completion that is on disk into the index, and ends its flight.
+    fn publish(&self, completion: &Placed) {
+        let Placed { hash, token, location } = *completion;
+        let mut shard = self.shard(hash).lock();
+        let Some(flight) = shard.remove(hash, token) else { return };
+        let old = flight.replaces.filter(|old| self.lives(*old)).map(|old| old.location);
+        let replaced = old.filter(|old| shard.index.replace(self.geometry, hash, *old, location));
+        if replaced.is_none() {
+            shard.index.insert(self.geometry, hash, location);
+            self.counters.records.add(1);
+        }
+        drop(shard);
+        self.limits.leave(&flight);
+        flight.notify();
+        if let Some(old) = replaced {
+            self.note_dead(old, flight.reserve());
+        }
+    }
+
+    /// Raises the ceiling of tokens before it is reached.
+    fn promise_tokens(&self) -> Result<()> {
+        let (next, ceiling) = self.queue.tokens();
+        if ceiling.0 - next.0 > TOKEN_BLOCK / 2 {
+            return Ok(());
+        }
+        let raised = Token(ceiling.0.saturating_add(TOKEN_BLOCK));
+        self.catalog.lock().raise_ceiling(raised, self.time.now())?;
+        self.queue.raise_ceiling(raised);
+        Ok(())
+    }
+
+    /// Runs something with the writer while nobody commits.
+    pub(crate) fn with_writer<T>(&self, run: impl FnOnce(&mut Writer) -> T) -> T {
+        let mut state = self.writer.lock();
+        let result = run(&mut state.writer);
+        self.room.store(state.writer.room(), Ordering::Relaxed);
+        result
+    }
+}
+
+impl Surroundings for Engine {
+    fn now(&self) -> StoreTime {
+        self.time.now()
+    }
+
+    fn draw_sequence(&self) -> Token {
+        self.queue.draw_sequence()
+    }
+
+    fn next_segment(&self) -> Result<Arc<Segment>> {
+        if let Some(prepared) = self.next.lock().prepared.take() {
+            self.table.put(prepared.clone());
+            self.ask_upkeep(false);
+            return Ok(prepared);
+        }
+        // Upkeep was too slow, or the disk is full. What is queued was admitted, so the spare files are used for it.
+        let mut catalog = self.catalog.lock();
+        let segment = catalog
+            .new_segment(Need::Log, SegmentKind::Log)
+            .or_else(|_| catalog.new_segment(Need::Open, SegmentKind::Log))?;
+        catalog.admit(&segment, self.time.now())?;
+        drop(catalog);
+        self.table.put(segment.clone());
+        Ok(segment)
+    }
+
+    fn restate(&self, out: &mut Vec<u8>) -> Result<()> {
+        for shard in &self.shards {
+            for flight in shard.lock().flights() {
+                Frame::Claim(flight.restate()).encode(self.base, out).map_err(|_| {
+                    Error::new(ErrorKind::LimitExceeded, "a claim frame would be 16 MiB or more")
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn leave(&self, segment: Arc<Segment>) {
+        self.next.lock().left.push(segment);
+        self.ask_upkeep(false);
+    }
+}

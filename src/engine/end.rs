@@ -1,0 +1,255 @@
+//! Ending a claim: completion, release, the unknown end, and what a holder says midway.
+//!
+//! Every call here names the claim's token. A token that is no longer its key's newest is refused (promise 1).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Engine;
+use super::flight::{Completed, Flight, State};
+use super::queue::{Effect, Ticket};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{KeyHash, StoreTime, Token};
+use crate::log::{CompletionFrame, Frame};
+use crate::options::check_duration;
+use crate::types::{Checkpoint, DropPolicy, Key, Scope, StoredResponse};
+
+use std::task::Waker;
+
+impl Engine {
+    /// Completes a claim. On an error nothing was decided and the claim goes on.
+    pub(crate) fn complete(
+        &self,
+        hash: KeyHash,
+        token: Token,
+        response: StoredResponse,
+    ) -> std::result::Result<(Arc<Completed>, Ticket), (Error, StoredResponse)> {
+        let limit = self.options.response_limit(self.segment_size);
+        if response.body().len() > limit {
+            let message = format!(
+                "the response has {} bytes; at most {limit} are allowed (Options::max_response_bytes, and an eighth of \
+                 a segment)",
+                response.body().len()
+            );
+            return Err((Error::new(ErrorKind::LimitExceeded, message), response));
+        }
+        if let Err(error) = self.check_writable() {
+            return Err((error, response));
+        }
+        let mut shard = self.shard(hash).lock();
+        let Some(flight) = shard.flight_of(hash, token) else {
+            return Err((lease_lost(), response));
+        };
+        if matches!(flight.state, State::Completing { .. }) {
+            return Err((lease_lost(), response));
+        }
+        self.complete_flight(flight, response)
+    }
+
+    fn complete_flight(
+        &self,
+        flight: &mut Flight,
+        response: StoredResponse,
+    ) -> std::result::Result<(Arc<Completed>, Ticket), (Error, StoredResponse)> {
+        // The flight's own reserve is there for this; only a body needs room beyond it.
+        if !response.body().is_empty()
+            && let Err(error) = self.check_room(response.body().len() as u64)
+        {
+            return Err((error, response));
+        }
+        let completed_at = self.time.latest();
+        let record = Completed {
+            token: flight.token,
+            attempt: flight.attempt,
+            fingerprint: flight.fingerprint,
+            completed_at,
+            expires_at: completed_at.plus_ms(flight.ttl_ms),
+            response,
+        };
+        let frame = CompletionFrame {
+            token: record.token,
+            completed_at,
+            ttl_ms: flight.ttl_ms,
+            attempt: record.attempt,
+            status: record.response.status(),
+            scope: flight.scope.as_bytes(),
+            key: flight.key.as_bytes(),
+            fingerprint: record.fingerprint.as_bytes(),
+            response: record.response.body(),
+        };
+        let effect = Effect::Publish {
+            hash: flight.hash,
+            token: record.token,
+            expires_at: record.expires_at,
+        };
+        let pushed = self.queue.lock().push(&Frame::Completion(frame), Some(effect));
+        let ticket = match pushed {
+            Ok(ticket) => ticket,
+            Err(error) => return Err((error, record.response)),
+        };
+        let record = Arc::new(record);
+        let state = State::Completing { record: record.clone() };
+        self.limits.change(flight, |flight| {
+            flight.state = state;
+            flight.ticket = ticket;
+        });
+        self.counters.completions.add(1);
+        Ok((record, ticket))
+    }
+
+    /// Releases a claim: the key is free at once.
+    pub(crate) fn release(&self, hash: KeyHash, token: Token) -> Result<Ticket> {
+        self.check_writable()?;
+        let mut shard = self.shard(hash).lock();
+        let Some(flight) = shard.flight_of(hash, token) else { return Err(lease_lost()) };
+        if matches!(flight.state, State::Completing { .. }) {
+            return Err(lease_lost());
+        }
+        let ticket = self.queue.lock().push(&Frame::Release { token }, None)?;
+        if let Some(flight) = shard.remove(hash, token) {
+            drop(shard);
+            self.limits.leave(&flight);
+            flight.notify();
+        }
+        self.counters.releases.add(1);
+        Ok(ticket)
+    }
+
+    /// A holder lets go of its claim without having ended it. Returns whether anything was queued.
+    pub(crate) fn abandon(&self, hash: KeyHash, token: Token) -> bool {
+        let mut shard = self.shard(hash).lock();
+        let Some(flight) = shard.flight_of(hash, token) else { return false };
+        if !matches!(flight.state, State::Held { .. }) {
+            return false;
+        }
+        match flight.policy {
+            DropPolicy::Hold => {
+                if let State::Held { dropped, .. } = &mut flight.state {
+                    *dropped = true;
+                }
+                false
+            }
+            DropPolicy::Unresolved => self.mark_unresolved(flight, None).is_ok(),
+            DropPolicy::Release => {
+                drop(shard);
+                self.release(hash, token).is_ok()
+            }
+        }
+    }
+
+    /// Records that a claim's effect is unknown.
+    pub(crate) fn mark_unresolved(
+        &self,
+        flight: &mut Flight,
+        waker: Option<&Waker>,
+    ) -> Result<StoreTime> {
+        self.poison.check()?;
+        let since = self.time.latest();
+        let mut queue = self.queue.lock();
+        let ticket = queue.push(&Frame::Unresolved { token: flight.token, since }, None)?;
+        queue.wait_with(waker);
+        drop(queue);
+        self.limits.change(flight, |flight| {
+            flight.state = State::Unresolved { since };
+            flight.ticket = ticket;
+        });
+        flight.notify();
+        Ok(since)
+    }
+
+    /// Saves a holder's recovery point.
+    pub(crate) fn checkpoint(
+        &self,
+        hash: KeyHash,
+        token: Token,
+        checkpoint: Checkpoint,
+    ) -> Result<Ticket> {
+        self.check_writable()?;
+        let mut shard = self.shard(hash).lock();
+        let flight = held(shard.flight_of(hash, token))?;
+        let size = checkpoint.name().len() + checkpoint.data().len();
+        self.check_room(size as u64 + flight.reserve())?;
+        let frame = Frame::Checkpoint {
+            token,
+            name: checkpoint.name().as_bytes(),
+            data: checkpoint.data(),
+        };
+        let ticket = self.queue.lock().push(&frame, None)?;
+        self.limits.change(flight, |flight| {
+            flight.checkpoint = Some(checkpoint);
+            flight.ticket = ticket;
+        });
+        Ok(ticket)
+    }
+
+    /// Moves a lease's end. Leases live in memory: nothing is written.
+    pub(crate) fn extend(&self, hash: KeyHash, token: Token, lease: Duration) -> Result<()> {
+        self.check_writable()?;
+        let lease_ms = check_duration("lease", lease)?;
+        let until = self.time.monotonic_ms().saturating_add(lease_ms);
+        let mut shard = self.shard(hash).lock();
+        let flight = held(shard.flight_of(hash, token))?;
+        flight.state = State::Held { until_ms: Some(until), dropped: false };
+        Ok(())
+    }
+
+    /// Resolves an unresolved attempt: by the response it should have had, or as never executed.
+    pub(crate) fn resolve(
+        &self,
+        scope: &Scope,
+        key: &Key,
+        response: Option<StoredResponse>,
+    ) -> Result<Ticket> {
+        self.check_writable()?;
+        let hash = self.hash(scope.as_bytes(), key.as_bytes());
+        let mut shard = self.shard(hash).lock();
+        let Some(flight) = shard.flight(hash, scope, key) else {
+            return Err(Error::new(ErrorKind::NotFound, "nothing is unresolved for this key"));
+        };
+        if !matches!(flight.state, State::Unresolved { .. }) {
+            return Err(Error::new(
+                ErrorKind::InFlight,
+                "the key is in flight, not unresolved: its holder decides",
+            ));
+        }
+        let token = flight.token;
+        drop(shard);
+        match response {
+            None => self.release(hash, token),
+            Some(response) => {
+                self.complete(hash, token, response).map(|(_, ticket)| ticket).map_err(|e| e.0)
+            }
+        }
+    }
+}
+
+/// An unresolved attempt: scope, key, token, attempt, since when.
+type UnresolvedRow = (Scope, Key, Token, u32, StoreTime);
+
+impl Engine {
+    /// Every unresolved attempt.
+    pub(crate) fn unresolved(&self) -> Vec<UnresolvedRow> {
+        let mut rows = Vec::new();
+        for shard in &self.shards {
+            rows.extend(shard.lock().flights().filter_map(|flight| match flight.state {
+                State::Unresolved { since } => {
+                    let (scope, key) = (flight.scope.clone(), flight.key.clone());
+                    Some((scope, key, flight.token, flight.attempt, since))
+                }
+                _ => None,
+            }));
+        }
+        rows
+    }
+}
+
+fn held(flight: Option<&mut Flight>) -> Result<&mut Flight> {
+    flight.filter(|flight| matches!(flight.state, State::Held { .. })).ok_or_else(lease_lost)
+}
+
+fn lease_lost() -> Error {
+    Error::new(
+        ErrorKind::LeaseLost,
+        "this claim is over: it was taken over, completed, released or resolved",
+    )
+}

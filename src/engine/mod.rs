@@ -1,0 +1,220 @@
+//! The engine: every decision about a key, and the way of each decision to disk.
+//!
+//! A decision is taken under its key's lock, enqueued in log order, and told once its batch is durable; there is no way
+//! back, and a batch that fails poisons the store. The engine moves in steps (commit a batch, seal a segment, prune,
+//! compact); threads only call the steps, so that a test can call them in any order.
+//!
+//! Lock order: shard, then queue. The writer's lock is taken with neither held, and takes shards (for a restatement).
+//! The catalog's lock is taken last of all and is the only one held over I/O besides the writer's.
+//!
+//! Left to others: what callers hold in their hands ([`crate::store`]), bytes ([`crate::log`]).
+
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
+
+mod catalog;
+mod claim;
+mod commit;
+mod compact;
+mod end;
+mod environment;
+mod flight;
+mod forget;
+mod limits;
+mod lookup;
+mod poison;
+mod prune;
+mod queue;
+mod recovery;
+mod rewriter;
+mod segment;
+mod shard;
+mod stats;
+mod timers;
+mod upkeep;
+mod wake_word;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::{Condvar, Mutex};
+
+pub(crate) use claim::{Decided, Decision, Granted, LateRecord, OpenClaim};
+pub use environment::Environment;
+pub(crate) use flight::Completed;
+pub(crate) use lookup::Found;
+pub(crate) use queue::Ticket;
+pub use recovery::{DamageReport, RecoveryReport};
+pub(crate) use recovery::{Directory, create, look, recover};
+pub use stats::Stats;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::expiry::StoreClock;
+use crate::ids::{KeyHash, StoreId, StoreTime};
+use crate::index::{Geometry, KeyHasher, SHARDS};
+use crate::options::{Durability, Options};
+use catalog::Catalog;
+use limits::Limits;
+use poison::Poison;
+use queue::CommitQueue;
+use segment::{Segment, SegmentTable};
+use shard::Shard;
+use stats::Counters;
+use timers::Timers;
+use writer::{Placed, Writer};
+
+/// Tokens are promised on disk in blocks of this many.
+pub(crate) const TOKEN_BLOCK: u64 = 1 << 24;
+
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) options: Options,
+    pub(crate) time: StoreClock,
+    pub(crate) timers: Timers,
+    pub(crate) recovered: RecoveryReport,
+    store_id: StoreId,
+    base: StoreTime,
+    segment_size: u32,
+    geometry: Geometry,
+    hasher: KeyHasher,
+    shards: Box<[Mutex<Shard>]>,
+    queue: CommitQueue,
+    poison: Poison,
+    table: SegmentTable,
+    writer: Mutex<WriterState>,
+    catalog: Mutex<Catalog>,
+    /// The segment the log moves to next, and those it has left that want their footer.
+    next: Mutex<NextSegments>,
+    upkeep: Upkeep,
+    limits: Limits,
+    counters: Counters,
+    /// Bytes that the log can still take without a new file; kept for when the disk is full.
+    room: AtomicU64,
+    disk_full: AtomicBool,
+    closing: AtomicBool,
+    closed: AtomicBool,
+}
+
+#[derive(Debug)]
+struct WriterState {
+    writer: Writer,
+    placed: Vec<Placed>,
+}
+
+#[derive(Debug, Default)]
+struct NextSegments {
+    prepared: Option<Arc<Segment>>,
+    left: Vec<Arc<Segment>>,
+}
+
+/// How the upkeep thread is woken before its time.
+#[derive(Debug, Default)]
+struct Upkeep {
+    wanted: Mutex<Wanted>,
+    wake: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Wanted {
+    now: bool,
+    compact: bool,
+    stop: bool,
+}
+
+/// What `recover` hands over to make an engine of.
+pub(crate) struct Parts {
+    pub(crate) options: Options,
+    pub(crate) time: StoreClock,
+    pub(crate) threads: bool,
+    pub(crate) catalog: Catalog,
+    pub(crate) table: SegmentTable,
+    pub(crate) active: Arc<Segment>,
+    pub(crate) recovered: RecoveryReport,
+    pub(crate) shards: Box<[Mutex<Shard>]>,
+}
+
+impl Engine {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let manifest = parts.catalog.manifest();
+        let sync_each = parts.options.durability == Durability::Sync;
+        let next_token = crate::ids::Token(manifest.ceiling.0 - TOKEN_BLOCK);
+        let engine = Self {
+            store_id: manifest.store_id,
+            base: manifest.base,
+            segment_size: manifest.segment_size,
+            geometry: Geometry::new(manifest.segment_size),
+            hasher: KeyHasher::new(&manifest.hash_key),
+            queue: CommitQueue::new(manifest.base, next_token, manifest.ceiling, parts.threads),
+            limits: Limits::new(&parts.options, manifest.segment_size),
+            writer: Mutex::new(WriterState {
+                writer: Writer::new(parts.active, sync_each),
+                placed: Vec::new(),
+            }),
+            options: parts.options,
+            time: parts.time,
+            timers: Timers::default(),
+            recovered: parts.recovered,
+            shards: parts.shards,
+            poison: Poison::default(),
+            table: parts.table,
+            catalog: Mutex::new(parts.catalog),
+            next: Mutex::new(NextSegments::default()),
+            upkeep: Upkeep::default(),
+            counters: Counters::default(),
+            room: AtomicU64::new(0),
+            disk_full: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        };
+        engine.count_recovered();
+        engine
+    }
+
+    /// Fresh shards.
+    pub(crate) fn empty_shards() -> Box<[Mutex<Shard>]> {
+        (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect()
+    }
+
+    pub(crate) fn store_id(&self) -> StoreId {
+        self.store_id
+    }
+
+    pub(crate) fn hash(&self, scope: &[u8], key: &[u8]) -> KeyHash {
+        self.hasher.hash(scope, key)
+    }
+
+    #[allow(clippy::indexing_slicing, reason = "a shard's number is 12 bits, and there are 4096")]
+    fn shard(&self, hash: KeyHash) -> &Mutex<Shard> {
+        &self.shards[hash.shard()]
+    }
+
+    /// Refuses a read of a store that was closed.
+    fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "the store was closed"));
+        }
+        Ok(())
+    }
+
+    /// Refuses a change of a store that was closed or poisoned.
+    fn check_writable(&self) -> Result<()> {
+        self.check_open()?;
+        self.poison.check()
+    }
+
+    /// Whether an earlier failure of the disk has ended all changes.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.poison.is_set()
+    }
+
+    fn count_recovered(&self) {
+        for shard in &self.shards {
+            let shard = shard.lock();
+            self.counters.records.add(shard.index.len() as u64);
+            shard.flights().for_each(|flight| self.limits.enter(flight));
+        }
+    }
+}

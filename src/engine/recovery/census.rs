@@ -1,0 +1,265 @@
+//! The census: what each segment that the manifest names turned out to be.
+//!
+//! A sealed segment is known by its footer, and none of its data is read. One that is not sealed, or whose footer is
+//! bad, is read whole and scanned batch by batch.
+
+use std::sync::Arc;
+
+use super::report::{DamageReport, RecoveryReport};
+use crate::disk::Disk;
+use crate::engine::segment::{Contents, NewEntry, Segment};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{KeyHash, StoreTime, Token};
+use crate::log::{
+    BatchHeader, FLAG_CLEAN, Footer, FooterFault, Frame, HeaderProblem, Manifest, SEGMENT_HEADER,
+    Scan, ScanOptions, SegmentEntry, SegmentHeader, SegmentKind, frames, scan,
+};
+
+/// A segment and what is known of it.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    pub(crate) segment: Arc<Segment>,
+    /// Its table of contents, if it is sealed.
+    pub(crate) footer: Option<Footer>,
+    /// The first batch, in a log segment that has one.
+    pub(crate) first: Option<BatchHeader>,
+    /// Its bytes and batches, if it had to be read.
+    pub(crate) data: Option<Data>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Data {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) scan: Scan,
+}
+
+pub(crate) struct Census<'a> {
+    pub(crate) disk: &'a dyn Disk,
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) report: &'a mut RecoveryReport,
+}
+
+impl Census<'_> {
+    /// Looks at every segment, newest first, since a later one says what was synced of an earlier.
+    pub(crate) fn take(&mut self) -> Result<Vec<Counted>> {
+        let mut counted: Vec<Counted> = Vec::new();
+        for entry in self.manifest.segments.iter().rev() {
+            let synced = counted
+                .iter()
+                .rev()
+                .find_map(|later| later.first)
+                .map_or(Token(0), |first| first.synced);
+            if let Some(segment) = self.open(entry)? {
+                counted.push(self.count(segment, entry, synced)?);
+            }
+        }
+        counted.reverse();
+        Ok(counted)
+    }
+
+    /// Opens a segment file and checks that it is in the life that the manifest means.
+    fn open(&mut self, entry: &SegmentEntry) -> Result<Option<Arc<Segment>>> {
+        let name = entry.slot.file_name();
+        let size = self.manifest.segment_size;
+        let file = match self.disk.open(&name) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                self.lose(&name, 0, u64::from(size), "the file is missing, and all records in it");
+                return Ok(None);
+            }
+            Err(error) => return Err(Error::io(format_args!("opening {name}"), error)),
+        };
+        let io = |error| Error::io(format_args!("reading {name}"), error);
+        let len = file.len().map_err(io)?;
+        if len < u64::from(size) {
+            let what = format!("the file is cut short: {len} bytes of {size}");
+            self.lose(&name, len, u64::from(size) - len, &what);
+        }
+        let mut page = vec![0; SEGMENT_HEADER];
+        let count = file.read_at(&mut page, 0).map_err(io)?;
+        match SegmentHeader::decode(page.get(..count).unwrap_or_default()) {
+            Ok(header) if header.nonce == entry.nonce && header.id == entry.id => {}
+            Ok(_) => self.repair(&name, 0, "the header is of another life of the file"),
+            Err(HeaderProblem::TooNew(version)) if entry.sealed => {
+                self.repair(&name, 0, &format!("the header says format version {version}"));
+            }
+            Err(problem) => self.repair(&name, 0, &problem.to_string()),
+        }
+        let life = (entry.id, entry.nonce, entry.slot, entry.kind);
+        let base = self.manifest.base;
+        Ok(Some(Arc::new(Segment::new(life, size, base, file, Contents::empty()))))
+    }
+
+    fn count(
+        &mut self,
+        segment: Arc<Segment>,
+        entry: &SegmentEntry,
+        synced: Token,
+    ) -> Result<Counted> {
+        let name = segment.slot.file_name();
+        if entry.sealed {
+            match Footer::read(&*segment.file, segment.size, segment.nonce, segment.id) {
+                Ok(footer) => return self.sealed(segment, footer),
+                Err(FooterFault::Io(error)) => {
+                    return Err(Error::io(format_args!("reading the footer of {name}"), error));
+                }
+                Err(fault) => {
+                    let what = format!("the footer cannot be used: {fault}; made again");
+                    self.repair(&name, u64::from(segment.size), &what);
+                }
+            }
+        }
+        let data = self.read(&segment, ScanOptions { synced, ..ScanOptions::default() })?;
+        self.judge(&segment, &data, entry.sealed);
+        let first = first_batch(&data);
+        if !entry.sealed {
+            return Ok(Counted { segment, footer: None, first, data: Some(data) });
+        }
+        self.rebuild(&segment, &data)?;
+        let footer = segment.footer();
+        segment.seal()?;
+        Ok(Counted { segment, footer: Some(footer), first, data: Some(data) })
+    }
+
+    fn sealed(&mut self, segment: Arc<Segment>, footer: Footer) -> Result<Counted> {
+        *segment.contents() = Contents::of_footer(&footer, segment.base);
+        segment.sealed.store(true, std::sync::atomic::Ordering::Release);
+        let first = match segment.kind {
+            SegmentKind::Compacted => None,
+            SegmentKind::Log => {
+                let mut bytes = [0; crate::log::BATCH_HEADER];
+                let offset = SEGMENT_HEADER as u32;
+                segment.file.read_at(&mut bytes, u64::from(offset)).map_err(|error| {
+                    Error::io(format_args!("reading {}", segment.slot.file_name()), error)
+                })?;
+                BatchHeader::decode(&bytes, segment.place(offset)).ok()
+            }
+        };
+        Ok(Counted { segment, footer: Some(footer), first, data: None })
+    }
+
+    /// Reads a segment whole and scans it.
+    pub(crate) fn read(&self, segment: &Segment, options: ScanOptions) -> Result<Data> {
+        let mut bytes = vec![0; segment.size as usize];
+        let count = segment.file.read_at(&mut bytes, 0).map_err(|error| {
+            Error::io(format_args!("reading {}", segment.slot.file_name()), error)
+        })?;
+        bytes.truncate(count);
+        let scan = scan(&bytes, segment.nonce, options);
+        Ok(Data { bytes, scan })
+    }
+
+    /// Reports what a scan found wrong.
+    fn judge(&mut self, segment: &Segment, data: &Data, sealed: bool) {
+        let name = segment.slot.file_name();
+        for damage in &data.scan.damage {
+            let what = format!("{}: what was synced there is lost", damage.reason);
+            self.lose(&name, u64::from(damage.offset), u64::from(damage.bytes), &what);
+        }
+        if let Some(torn) = &data.scan.torn {
+            let report = DamageReport {
+                file: name.clone(),
+                offset: u64::from(torn.offset),
+                bytes: u64::from(torn.bytes),
+                what: format!("{}: a write that was cut short", torn.reason),
+            };
+            let list = if sealed { &mut self.report.damage } else { &mut self.report.torn };
+            list.push(report);
+        }
+        let finished = data.scan.batches.last().is_some_and(|b| b.header.flags & FLAG_CLEAN != 0);
+        if sealed && segment.kind == SegmentKind::Compacted && !finished {
+            let end = u64::from(data.scan.end);
+            self.lose(&name, end, u64::from(segment.size) - end, "the last records are missing");
+        }
+    }
+
+    /// Makes a segment's table of contents again from its data.
+    fn rebuild(&self, segment: &Arc<Segment>, data: &Data) -> Result<()> {
+        each_frame(segment, data, |offset, frame| {
+            if let Some((scope, key, forget, expires_at)) = record_of(&frame) {
+                let hash = self.hash(scope, key);
+                let mut contents = segment.contents();
+                let entry = NewEntry { hash, offset, forget, expires_at };
+                segment.note_entry(&mut contents, entry);
+            }
+            Ok(())
+        })?;
+        let mut contents = segment.contents();
+        contents.data_end =
+            data.scan.end.min(segment.size - Footer::space(contents.entries.len()) as u32);
+        if let Some(last) = data.scan.batches.last() {
+            contents.highest = last.header.sequence;
+            contents.store_time = last.header.store_time;
+        }
+        Ok(())
+    }
+
+    fn hash(&self, scope: &[u8], key: &[u8]) -> KeyHash {
+        crate::index::KeyHasher::new(&self.manifest.hash_key).hash(scope, key)
+    }
+
+    pub(crate) fn lose(&mut self, file: &str, offset: u64, bytes: u64, what: &str) {
+        self.report.damage.push(DamageReport {
+            file: file.into(),
+            offset,
+            bytes,
+            what: what.into(),
+        });
+    }
+
+    fn repair(&mut self, file: &str, offset: u64, what: &str) {
+        self.report.repaired.push(DamageReport {
+            file: file.into(),
+            offset,
+            bytes: 0,
+            what: what.into(),
+        });
+    }
+}
+
+/// The first batch of a scanned log segment.
+fn first_batch(data: &Data) -> Option<BatchHeader> {
+    data.scan
+        .batches
+        .first()
+        .filter(|batch| batch.offset == SEGMENT_HEADER as u32)
+        .map(|batch| batch.header)
+}
+
+/// Hands every frame of the good batches to `each`, in order.
+pub(crate) fn each_frame(
+    segment: &Segment,
+    data: &Data,
+    mut each: impl FnMut(u32, Frame<'_>) -> Result<()>,
+) -> Result<()> {
+    for batch in &data.scan.batches {
+        let start = batch.offset as usize + crate::log::BATCH_HEADER;
+        let end = start + batch.header.payload_len as usize;
+        let payload = data.bytes.get(start..end).unwrap_or_default();
+        for frame in frames(payload, segment.place(start as u32), segment.base) {
+            match frame {
+                Ok((offset, _, frame)) => each(offset, frame)?,
+                // The batch's own checksum was right, so this was written so.
+                Err((offset, fault)) => {
+                    return Err(Error::new(
+                        ErrorKind::Corrupt,
+                        format!(
+                            "{} at offset {offset}: {fault}, in a batch whose checksum is right",
+                            segment.slot.file_name()
+                        ),
+                    ));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a footer says of a frame: scope, key, whether it is a forget, and its expiry.
+pub(crate) fn record_of<'a>(frame: &Frame<'a>) -> Option<(&'a [u8], &'a [u8], bool, StoreTime)> {
+    match frame {
+        Frame::Completion(record) => Some((record.scope, record.key, false, record.expires_at())),
+        Frame::Forget(forget) => Some((forget.scope, forget.key, true, forget.expires_at)),
+        _ => None,
+    }
+}

@@ -1,0 +1,284 @@
+//! Recovery: from the files that are there to an engine that may serve (promise 7).
+//!
+//! In this order: the manifest; the census of segments; the claims in flight; the records of whatever was not sealed,
+//! rewritten to a fresh segment and synced, since what the page cache shows after a kill may not be on disk; the index
+//! from footers; the head of a new log segment with every claim restated; and last the manifest that names it all. A
+//! crash before that last step leaves the store as it was, and recovery begins again.
+
+mod census;
+mod claims;
+mod records;
+mod report;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+pub(crate) use records::frame_bytes;
+pub use report::{DamageReport, RecoveryReport};
+
+use super::catalog::{Catalog, Need, entry_of};
+use super::environment::Environment;
+use super::flight::Flight;
+use super::segment::SegmentTable;
+use super::{Engine, Parts, TOKEN_BLOCK};
+use crate::disk::Disk;
+use crate::error::{Error, ErrorKind, Result};
+use crate::expiry::{LeapRules, StoreClock};
+use crate::ids::{SegmentId, Slot, StoreId, StoreTime, Token};
+use crate::index::{Geometry, KeyHasher};
+use crate::log::{MANIFEST_FILE, MANIFEST_TMP, Manifest, ManifestFault, SegmentKind, manifest};
+use crate::options::Options;
+use census::{Census, Counted};
+use claims::Claims;
+use records::Records;
+
+/// Makes the manifest of a new store. `open` does the rest.
+pub(crate) fn create(env: &Environment, options: &Options) -> Result<()> {
+    let (mut store_id, mut hash_key) = ([0; 16], [0; 16]);
+    env.random
+        .fill(&mut store_id)
+        .and_then(|()| env.random.fill(&mut hash_key))
+        .map_err(|error| Error::io("drawing the store's id", error))?;
+    let now = StoreTime(env.clock.wall_ms());
+    let manifest = Manifest {
+        store_id: StoreId(store_id),
+        hash_key,
+        base: now,
+        segment_size: options.segment_bytes,
+        owner_pid: 0,
+        clean: true,
+        epoch: 0,
+        ceiling: Token(1),
+        store_time: now,
+        next_segment: SegmentId(1),
+        identity: identity(&*env.disk)?,
+        segments: Vec::new(),
+    };
+    manifest::write(&*env.disk, &manifest).map_err(|error| Error::io("writing MANIFEST", error))
+}
+
+/// Whether there is a store, and whether there could be a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Directory {
+    Store,
+    Empty,
+    SomethingElse,
+}
+
+/// Looks at what is in a directory. Segments without a manifest are not an empty directory.
+pub(crate) fn look(disk: &dyn Disk) -> Result<Directory> {
+    let names = disk.list().map_err(|error| Error::io("listing the directory", error))?;
+    if names.iter().any(|name| name == MANIFEST_FILE) {
+        return Ok(Directory::Store);
+    }
+    let harmless = names.iter().all(|name| name == MANIFEST_TMP || name == "lost+found");
+    Ok(if harmless { Directory::Empty } else { Directory::SomethingElse })
+}
+
+/// Opens the store in a directory whose lock the caller holds.
+pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine>> {
+    let mut report = RecoveryReport::default();
+    let old = read_manifest(env, options, &mut report)?;
+    let mut census = Census { disk: &*env.disk, manifest: &old, report: &mut report };
+    let mut counted = census.take()?;
+    let hasher = KeyHasher::new(&old.hash_key);
+    let claims = Claims::replay(&mut census, &mut counted, &hasher)?;
+    refuse_damage(options, &report)?;
+
+    let last_seen = counted.iter().map(last_time).fold(old.store_time, StoreTime::max);
+    let rules = LeapRules {
+        threshold_ms: ms(options.leap_threshold),
+        confirmation_ms: ms(options.leap_confirmation),
+    };
+    let time = StoreClock::resume(env.clock.clone(), rules, Some(last_seen));
+    let geometry = Geometry::new(old.segment_size);
+    let (free, next_slot) = free_files(env, &old)?;
+    let max_slots = slot_limit(options, geometry, old.segment_size);
+    let new = next_manifest(env, &old, &mut report)?;
+    let mut catalog = Catalog::new(env.clone(), new, free, next_slot, max_slots);
+
+    let mut records = Records::new(geometry, hasher, time.now());
+    records.rewrite_tail(&counted, &mut catalog)?;
+    let kept = records.load(counted)?;
+    let flights: Vec<Flight> = claims.ownerless(time.latest()).collect();
+    report.claims = records.add_flights(flights)?;
+    report.records = records.count;
+
+    let active = catalog.new_segment(Need::Open, SegmentKind::Log)?;
+    let table = SegmentTable::default();
+    let mut named = Vec::new();
+    for segment in kept.into_iter().chain([active.clone()]) {
+        named.push(entry_of(&segment));
+        table.put(segment);
+    }
+    let shards = records.into_shards();
+    let parts = Parts {
+        options: options.clone(),
+        time,
+        threads: env.threads,
+        catalog,
+        table,
+        active,
+        recovered: report,
+        shards,
+    };
+    let engine = Engine::new(parts);
+    engine.with_writer(|writer| writer.start(0, &engine))?;
+    engine.publish_manifest(named)?;
+    // What the old manifest named and the new one does not is free from now on.
+    let still: BTreeSet<Slot> = engine.table.all().iter().map(|segment| segment.slot).collect();
+    let mut catalog = engine.catalog.lock();
+    for entry in old.segments.iter().filter(|entry| !still.contains(&entry.slot)) {
+        if is_whole(&*env.disk, entry.slot, old.segment_size) {
+            catalog.give_back(entry.slot);
+        }
+    }
+    drop(catalog);
+    Ok(Arc::new(engine))
+}
+
+fn read_manifest(
+    env: &Environment,
+    options: &Options,
+    report: &mut RecoveryReport,
+) -> Result<Manifest> {
+    let read = manifest::read(&*env.disk).map_err(|error| Error::io("reading MANIFEST", error))?;
+    let (old, damage) = read.map_err(|fault| match fault {
+        ManifestFault::TooNew(_) => Error::new(
+            ErrorKind::VersionTooNew,
+            format!("{fault}; this program is too old for this store: use a newer one"),
+        ),
+        ManifestFault::NotAManifest => Error::new(
+            ErrorKind::WrongStore,
+            format!("MANIFEST in {} is not one of a store: {fault}", env.disk.describe()),
+        ),
+        ManifestFault::Damaged(_) => Error::new(
+            ErrorKind::Corrupt,
+            format!("MANIFEST: {fault}; restore it from a copy: without it no record can be found"),
+        ),
+    })?;
+    if let Some(damage) = damage {
+        report.repaired.push(DamageReport {
+            file: MANIFEST_FILE.into(),
+            offset: damage.offset,
+            bytes: 0,
+            what: format!("copy {} is bad ({}); written again", damage.copy, damage.reason),
+        });
+    }
+    if let Some(expected) = options.expect_id.filter(|expected| *expected != old.store_id) {
+        return Err(Error::new(
+            ErrorKind::WrongStore,
+            format!("{} holds store {}, not {expected}", env.disk.describe(), old.store_id),
+        ));
+    }
+    report.clean = old.clean;
+    Ok(old)
+}
+
+/// The manifest of this opening: a new epoch, and tokens from the old ceiling on. A copy leaps to where the original
+/// cannot be, since it may have gone on giving out tokens after it was copied.
+fn next_manifest(
+    env: &Environment,
+    old: &Manifest,
+    report: &mut RecoveryReport,
+) -> Result<Manifest> {
+    let identity = identity(&*env.disk)?;
+    report.copied = identity != old.identity && old.epoch > 0;
+    report.epoch = old.epoch + 1;
+    let mut first = old.ceiling.0;
+    if report.copied {
+        first = first.max(env.clock.wall_ms() << COPY_SHIFT);
+    }
+    Ok(Manifest {
+        owner_pid: std::process::id(),
+        clean: false,
+        epoch: report.epoch,
+        ceiling: Token(first.saturating_add(TOKEN_BLOCK)),
+        identity,
+        segments: Vec::new(),
+        ..old.clone()
+    })
+}
+
+/// A store draws fewer than 2^20 numbers a millisecond, so one that began at its epoch's millisecond stays below any
+/// later one's.
+const COPY_SHIFT: u32 = 20;
+
+fn identity(disk: &dyn Disk) -> Result<crate::disk::DirIdentity> {
+    disk.identity().map_err(|error| Error::io("looking at the directory", error))
+}
+
+fn refuse_damage(options: &Options, report: &RecoveryReport) -> Result<()> {
+    let Some(first) = report.damage.first().filter(|_| !options.accept_damage) else {
+        return Ok(());
+    };
+    let more = match report.damage.len() - 1 {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    Err(Error::new(
+        ErrorKind::Corrupt,
+        format!(
+            "{first}{more}. A lost record can mean a second charge, so the store stays shut. Restore it from a copy, or \
+             open it with Options::accept_damage once you know what was lost (`oncekey verify` lists it)"
+        ),
+    ))
+}
+
+fn last_time(counted: &Counted) -> StoreTime {
+    let footer = counted.footer.as_ref().map_or(StoreTime(0), |footer| footer.store_time);
+    let batches = counted.data.iter().flat_map(|data| &data.scan.batches);
+    batches.map(|batch| batch.header.store_time).fold(footer, StoreTime::max)
+}
+
+/// Segment files that no manifest names: ready for use if they are whole, and removed if not.
+fn free_files(env: &Environment, manifest: &Manifest) -> Result<(Vec<Slot>, u32)> {
+    let disk = &*env.disk;
+    let names = disk.list().map_err(|error| Error::io("listing the directory", error))?;
+    let used: BTreeSet<Slot> = manifest.segments.iter().map(|entry| entry.slot).collect();
+    let mut next = used.last().map_or(0, |slot| slot.0 + 1);
+    let mut free = Vec::new();
+    for slot in names.iter().filter_map(|name| Slot::from_file_name(name)) {
+        if used.contains(&slot) {
+            continue;
+        }
+        if is_whole(disk, slot, manifest.segment_size) {
+            free.push(slot);
+            next = next.max(slot.0 + 1);
+        } else {
+            let name = slot.file_name();
+            disk.remove(&name).map_err(|e| Error::io(format_args!("removing {name}"), e))?;
+        }
+    }
+    if names.iter().any(|name| name == MANIFEST_TMP) {
+        disk.remove(MANIFEST_TMP).map_err(|e| Error::io("removing MANIFEST.tmp", e))?;
+    }
+    free.sort_unstable_by(|one, other| other.cmp(one));
+    Ok((free, next))
+}
+
+fn is_whole(disk: &dyn Disk, slot: Slot, size: u32) -> bool {
+    let len = disk.open(&slot.file_name()).and_then(|file| file.len());
+    len.is_ok_and(|len| len == u64::from(size))
+}
+
+fn slot_limit(options: &Options, geometry: Geometry, segment_size: u32) -> u32 {
+    let by_bytes = options.max_disk_bytes / u64::from(segment_size);
+    u32::try_from(by_bytes).unwrap_or(u32::MAX).min(geometry.max_slots()).max(4)
+}
+
+fn ms(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Engine {
+    /// Makes this opening's manifest the one on disk.
+    fn publish_manifest(&self, named: Vec<crate::log::SegmentEntry>) -> Result<()> {
+        let mut catalog = self.catalog.lock();
+        let mut changed = catalog.manifest().clone();
+        changed.segments = named;
+        changed.segments.sort_unstable_by_key(|entry| entry.id);
+        changed.store_time = changed.store_time.max(self.time.now());
+        catalog.write(changed)
+    }
+}

@@ -1,0 +1,280 @@
+//! A segment file in use, and the table of all of them.
+//!
+//! Whoever reads a segment holds its `Arc`: the pin that keeps its file from being recycled under the reader. A
+//! segment leaves the table first and is recycled only when nobody else holds it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::disk::DiskFile;
+use crate::error::{Error, ErrorKind, Result};
+use crate::expiry::ExpiryHistogram;
+use crate::ids::{KeyHash, Nonce, SegmentId, Slot, StoreTime, Token};
+use crate::log::{
+    Footer, FooterEntry, Frame, FrameFault, Place, SEGMENT_HEADER, SegmentKind, frame_len,
+};
+
+/// What is read of a record at first: enough for most, and hardly dearer than less.
+const FIRST_READ: usize = 512;
+
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) id: SegmentId,
+    pub(crate) nonce: Nonce,
+    pub(crate) slot: Slot,
+    pub(crate) kind: SegmentKind,
+    pub(crate) size: u32,
+    pub(crate) base: StoreTime,
+    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) sealed: AtomicBool,
+    /// Bytes of frames whose record was replaced, forgotten or moved.
+    dead_bytes: AtomicU64,
+    contents: Mutex<Contents>,
+}
+
+/// What is known of a segment's records.
+#[derive(Debug, Clone)]
+pub(crate) struct Contents {
+    /// The coming footer's entries, while the segment is not sealed.
+    pub(crate) entries: Vec<FooterEntry>,
+    /// Records and forgets in it.
+    pub(crate) records: u64,
+    pub(crate) data_end: u32,
+    /// The last batch's sequence and time.
+    pub(crate) highest: Token,
+    pub(crate) store_time: StoreTime,
+    pub(crate) latest_expiry: StoreTime,
+    /// Known once the segment is sealed.
+    pub(crate) expiries: Option<ExpiryHistogram>,
+}
+
+impl Contents {
+    /// An empty segment.
+    pub(crate) const fn empty() -> Self {
+        Self {
+            entries: Vec::new(),
+            records: 0,
+            data_end: SEGMENT_HEADER as u32,
+            highest: Token(0),
+            store_time: StoreTime(0),
+            latest_expiry: StoreTime(0),
+            expiries: None,
+        }
+    }
+
+    /// A sealed segment, as its footer describes it.
+    pub(crate) fn of_footer(footer: &Footer, base: StoreTime) -> Self {
+        let mut contents = Self {
+            entries: Vec::new(),
+            records: footer.entries.len() as u64,
+            data_end: footer.data_end,
+            highest: footer.highest,
+            store_time: footer.store_time,
+            latest_expiry: footer.latest_expiry,
+            expiries: None,
+        };
+        contents.expiries = Some(histogram(&footer.entries, footer.data_end, base));
+        contents
+    }
+}
+
+/// A record's bytes are taken to be what lies between it and the next one.
+fn histogram(entries: &[FooterEntry], data_end: u32, base: StoreTime) -> ExpiryHistogram {
+    let ends = entries.iter().skip(1).map(|next| next.offset).chain([data_end]);
+    let records = entries
+        .iter()
+        .zip(ends)
+        .map(|(entry, end)| (entry.expires_at(base), u64::from(end.saturating_sub(entry.offset))));
+    ExpiryHistogram::new(records)
+}
+
+impl Segment {
+    pub(crate) fn new(
+        life: (SegmentId, Nonce, Slot, SegmentKind),
+        size: u32,
+        base: StoreTime,
+        file: Arc<dyn DiskFile>,
+        contents: Contents,
+    ) -> Self {
+        let (id, nonce, slot, kind) = life;
+        Self {
+            id,
+            nonce,
+            slot,
+            kind,
+            size,
+            base,
+            file,
+            sealed: AtomicBool::new(false),
+            dead_bytes: AtomicU64::new(0),
+            contents: Mutex::new(contents),
+        }
+    }
+
+    pub(crate) fn place(&self, offset: u32) -> Place {
+        Place { nonce: self.nonce, offset }
+    }
+
+    pub(crate) fn contents(&self) -> parking_lot::MutexGuard<'_, Contents> {
+        self.contents.lock()
+    }
+
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.sealed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn add_dead(&self, bytes: u64) {
+        self.dead_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that compaction would give back at `now`; never overstated by more than the overlap of what was replaced
+    /// and what has expired.
+    pub(crate) fn reclaimable_bytes(&self, now: StoreTime) -> u64 {
+        let contents = self.contents.lock();
+        let expired = contents.expiries.as_ref().map_or(0, |expiries| expiries.expired_bytes(now));
+        let dead = self.dead_bytes.load(Ordering::Relaxed);
+        (expired + dead).min(u64::from(contents.data_end))
+    }
+
+    /// Reads the frame at `offset` and hands it to `take`.
+    pub(crate) fn read_frame<T>(
+        &self,
+        offset: u32,
+        take: impl FnOnce(Frame<'_>) -> T,
+    ) -> Result<T> {
+        let mut first = [0; FIRST_READ];
+        let count = self
+            .file
+            .read_at(&mut first, u64::from(offset))
+            .map_err(|error| self.read_error(offset, error))?;
+        let read = first.get(..count).unwrap_or_default();
+        let need = frame_len(read).unwrap_or(0);
+        if need <= read.len() {
+            return self.decode(read, offset, take);
+        }
+        let mut whole = vec![0; need.min((self.size - offset.min(self.size)) as usize)];
+        let count = self
+            .file
+            .read_at(&mut whole, u64::from(offset))
+            .map_err(|error| self.read_error(offset, error))?;
+        self.decode(whole.get(..count).unwrap_or_default(), offset, take)
+    }
+
+    fn decode<T>(&self, bytes: &[u8], offset: u32, take: impl FnOnce(Frame<'_>) -> T) -> Result<T> {
+        match Frame::decode(bytes, self.place(offset), self.base) {
+            Ok((frame, _)) => Ok(take(frame)),
+            Err(fault) => Err(self.damaged(offset, &fault)),
+        }
+    }
+
+    fn damaged(&self, offset: u32, fault: &FrameFault) -> Error {
+        Error::new(
+            ErrorKind::Corrupt,
+            format!(
+                "{} is damaged at offset {offset}: {fault}; the record there cannot be read (`oncekey verify` lists \
+                 all damage)",
+                self.slot.file_name(),
+            ),
+        )
+    }
+
+    fn read_error(&self, offset: u32, error: std::io::Error) -> Error {
+        Error::io(format_args!("reading {} at offset {offset}", self.slot.file_name()), error)
+    }
+
+    /// The footer of a segment that will not be written any more.
+    pub(crate) fn footer(&self) -> Footer {
+        let contents = self.contents.lock();
+        Footer {
+            nonce: self.nonce,
+            id: self.id,
+            entries: contents.entries.clone(),
+            data_end: contents.data_end,
+            highest: contents.highest,
+            store_time: contents.store_time,
+            latest_expiry: contents.latest_expiry,
+        }
+    }
+
+    /// Writes the footer and syncs it: the segment is sealed from then on.
+    pub(crate) fn seal(&self) -> Result<()> {
+        let name = self.slot.file_name();
+        let footer = self.footer();
+        let (offset, bytes) = footer.encode(self.size).ok_or_else(|| {
+            Error::new(ErrorKind::Io, format!("{name} has no room for its footer"))
+        })?;
+        self.file
+            .write_at(&bytes, u64::from(offset))
+            .and_then(|()| self.file.sync())
+            .map_err(|error| Error::io(format_args!("sealing {name}"), error))?;
+        *self.contents.lock() = Contents::of_footer(&footer, self.base);
+        self.sealed.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// The footer of a sealed segment, from disk.
+    pub(crate) fn read_footer(&self) -> Result<Footer> {
+        Footer::read(&*self.file, self.size, self.nonce, self.id).map_err(|fault| {
+            let name = self.slot.file_name();
+            Error::new(ErrorKind::Corrupt, format!("the footer of {name} cannot be read: {fault}"))
+        })
+    }
+
+    /// Adds a record to the coming footer.
+    pub(crate) fn note_entry(&self, contents: &mut Contents, record: NewEntry) {
+        contents.entries.push(FooterEntry {
+            hash: record.hash,
+            offset: record.offset,
+            forget: record.forget,
+            expires_s: FooterEntry::seconds(record.expires_at, self.base),
+        });
+        contents.records += 1;
+        contents.latest_expiry = contents.latest_expiry.max(record.expires_at);
+    }
+}
+
+/// A record or a forget that the coming footer must name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewEntry {
+    pub(crate) hash: KeyHash,
+    pub(crate) offset: u32,
+    pub(crate) forget: bool,
+    pub(crate) expires_at: StoreTime,
+}
+
+/// All segments that may hold records, by slot.
+#[derive(Debug, Default)]
+pub(crate) struct SegmentTable {
+    slots: RwLock<Vec<Option<Arc<Segment>>>>,
+}
+
+impl SegmentTable {
+    /// The segment of a slot, pinned.
+    pub(crate) fn get(&self, slot: Slot) -> Option<Arc<Segment>> {
+        self.slots.read().get(slot.0 as usize).and_then(Clone::clone)
+    }
+
+    pub(crate) fn put(&self, segment: Arc<Segment>) {
+        let mut slots = self.slots.write();
+        let at = segment.slot.0 as usize;
+        if slots.len() <= at {
+            slots.resize(at + 1, None);
+        }
+        if let Some(place) = slots.get_mut(at) {
+            *place = Some(segment);
+        }
+    }
+
+    pub(crate) fn take(&self, slot: Slot) -> Option<Arc<Segment>> {
+        self.slots.write().get_mut(slot.0 as usize).and_then(Option::take)
+    }
+
+    /// Every segment, oldest first.
+    pub(crate) fn all(&self) -> Vec<Arc<Segment>> {
+        let mut all: Vec<_> = self.slots.read().iter().flatten().cloned().collect();
+        all.sort_unstable_by_key(|segment| segment.id);
+        all
+    }
+}

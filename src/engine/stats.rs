@@ -1,0 +1,141 @@
+//! Counters: what the store has done since it was opened, and what it holds.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Engine;
+use crate::ids::StoreTime;
+
+/// A counter that many threads add to.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, by: u64) {
+        self.0.fetch_add(by, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sub(&self, by: u64) {
+        self.0.fetch_sub(by, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) records: Counter,
+    pub(crate) claims: Counter,
+    pub(crate) takeovers: Counter,
+    pub(crate) completions: Counter,
+    pub(crate) replays: Counter,
+    pub(crate) mismatches: Counter,
+    pub(crate) in_flight: Counter,
+    pub(crate) releases: Counter,
+    pub(crate) forgets: Counter,
+    pub(crate) pruned: Counter,
+    pub(crate) dropped_segments: Counter,
+    pub(crate) compactions: Counter,
+    pub(crate) compacted_bytes: Counter,
+}
+
+/// What a store holds and has done. Counts of events are since it was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Completed records in the index, expired ones that were not pruned yet included.
+    pub records: u64,
+    /// Claims in flight, abandoned and unresolved ones included.
+    pub in_flight: u64,
+    /// Unresolved attempts.
+    pub unresolved: u64,
+    /// Keys claimed for the first time, or again after a release or an expiry.
+    pub claims: u64,
+    /// Claims that took over from an earlier attempt.
+    pub takeovers: u64,
+    /// Completions.
+    pub completions: u64,
+    /// Replays.
+    pub replays: u64,
+    /// Claims refused for another fingerprint.
+    pub mismatches: u64,
+    /// Claims that met one in flight.
+    pub met_in_flight: u64,
+    /// Releases.
+    pub releases: u64,
+    /// Records forgotten on request.
+    pub forgets: u64,
+    /// Expired records removed.
+    pub pruned: u64,
+    /// Segments dropped whole.
+    pub dropped_segments: u64,
+    /// Compactions.
+    pub compactions: u64,
+    /// Bytes that compactions wrote.
+    pub compacted_bytes: u64,
+    /// Batches written to the log.
+    pub batches: u64,
+    /// Bytes written to the log.
+    pub log_bytes: u64,
+    /// Syncs of the log.
+    pub syncs: u64,
+    /// Bytes of zeros written to fresh segment files.
+    pub zero_filled_bytes: u64,
+    /// Segments that may hold records.
+    pub segments: u64,
+    /// Segment files kept ready.
+    pub spare_segments: u64,
+    /// Bytes of all segment files.
+    pub disk_bytes: u64,
+    /// Bytes of memory that the index takes.
+    pub index_bytes: u64,
+    /// Store time, in milliseconds since the Unix epoch.
+    pub store_time: StoreTime,
+    /// By how much a leap of the clock is held back, in milliseconds.
+    pub held_back_ms: u64,
+    /// Whether a failed write has ended all changes.
+    pub poisoned: bool,
+}
+
+impl Engine {
+    /// Reads all counters. Not free: it visits every shard.
+    pub(crate) fn stats(&self) -> Stats {
+        let log = self.writer.lock().writer.counters;
+        let catalog = self.catalog.lock();
+        let (spare_segments, disk_bytes, zero_filled_bytes) =
+            (catalog.spare_files() as u64, catalog.allocated_bytes(), catalog.zero_filled_bytes);
+        drop(catalog);
+        let index_bytes =
+            self.shards.iter().map(|shard| shard.lock().index.memory_bytes() as u64).sum();
+        let counters = &self.counters;
+        Stats {
+            records: counters.records.get(),
+            in_flight: self.limits.in_flight(),
+            unresolved: self.limits.unresolved(),
+            claims: counters.claims.get(),
+            takeovers: counters.takeovers.get(),
+            completions: counters.completions.get(),
+            replays: counters.replays.get(),
+            mismatches: counters.mismatches.get(),
+            met_in_flight: counters.in_flight.get(),
+            releases: counters.releases.get(),
+            forgets: counters.forgets.get(),
+            pruned: counters.pruned.get(),
+            dropped_segments: counters.dropped_segments.get(),
+            compactions: counters.compactions.get(),
+            compacted_bytes: counters.compacted_bytes.get(),
+            batches: log.batches,
+            log_bytes: log.bytes,
+            syncs: log.syncs,
+            zero_filled_bytes,
+            segments: self.table.all().len() as u64,
+            spare_segments,
+            disk_bytes,
+            index_bytes,
+            store_time: self.time.now(),
+            held_back_ms: self.time.held_back_ms(),
+            poisoned: self.is_poisoned(),
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Upkeep: everything that is nobody's request. Segments are prepared and sealed ahead, timers go off, leaps of the
+//! clock are confirmed, expired segments dropped, and dead bytes given back.
+//!
+//! A step does one round of it and says when the next is due. A thread calls it; so can a test.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::catalog::Need;
+use super::flight::{Flight, State};
+use super::segment::Segment;
+use super::{Engine, NextSegments};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::{FLAG_CLEAN, SegmentKind};
+use crate::options::Durability;
+
+/// How long upkeep may rest.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// What a step of upkeep came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StepOutcome {
+    /// When the next step is due, from now.
+    pub(crate) rest: Duration,
+}
+
+impl Engine {
+    /// The upkeep thread: a round whenever one is due or asked for, until the store stops.
+    pub(crate) fn run_upkeep(&self) {
+        loop {
+            let outcome = self.step_upkeep();
+            let mut wanted = self.upkeep.wanted.lock();
+            if wanted.stop {
+                return;
+            }
+            if !std::mem::take(&mut wanted.now) {
+                self.upkeep.wake.wait_for(&mut wanted, outcome.rest);
+                wanted.now = false;
+            }
+            if wanted.stop {
+                return;
+            }
+        }
+    }
+
+    /// The compaction thread: one step at a time while there is something to give back.
+    pub(crate) fn run_compaction(&self) {
+        loop {
+            let mut wanted = self.upkeep.wanted.lock();
+            while !wanted.compact && !wanted.stop {
+                self.upkeep.wake.wait(&mut wanted);
+            }
+            if wanted.stop {
+                return;
+            }
+            wanted.compact = false;
+            drop(wanted);
+            while self.step_prune() || self.step_compact() {
+                if self.upkeep.wanted.lock().stop {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Wakes upkeep, and on wish compaction with it.
+    pub(crate) fn ask_upkeep(&self, compact: bool) {
+        let mut wanted = self.upkeep.wanted.lock();
+        wanted.now = true;
+        wanted.compact |= compact;
+        self.upkeep.wake.notify_all();
+    }
+
+    /// Ends the upkeep and compaction threads.
+    pub(crate) fn stop_upkeep(&self) {
+        self.upkeep.wanted.lock().stop = true;
+        self.upkeep.wake.notify_all();
+    }
+
+    /// Step: one round of upkeep.
+    pub(crate) fn step_upkeep(&self) -> StepOutcome {
+        self.time.tick();
+        let next_timer = self.timers.fire(self.time.monotonic_ms());
+        if !self.is_poisoned() && !self.closed.load(Ordering::Acquire) {
+            self.seal_left();
+            self.prepare_next();
+            self.sweep_flights();
+            self.vouch();
+            self.sync_interval();
+            if self.has_expired_segment() || self.choose_inputs().is_some() {
+                self.upkeep.wanted.lock().compact = true;
+                self.upkeep.wake.notify_all();
+            }
+        }
+        let round = match self.options.durability {
+            Durability::Interval(interval) => interval.min(ROUND),
+            Durability::Sync => ROUND,
+        };
+        let until_timer = next_timer.map(|due| due.saturating_sub(self.time.monotonic_ms()).max(1));
+        StepOutcome { rest: until_timer.map_or(round, |ms| round.min(Duration::from_millis(ms))) }
+    }
+
+    /// Seals the segments that the log has left.
+    fn seal_left(&self) {
+        let left = std::mem::take(&mut self.next.lock().left);
+        for segment in left {
+            if let Err(error) = self.seal(&segment) {
+                self.fail(error);
+                return;
+            }
+        }
+    }
+
+    fn seal(&self, segment: &Segment) -> Result<()> {
+        segment.seal()?;
+        let sealed = self.catalog.lock().mark_sealed(segment.id, self.time.now());
+        // Without room for the manifest the segment only stays unsealed there, which recovery can read.
+        self.unless_full(sealed)
+    }
+
+    /// Lets a full disk pass, and makes any other failure of the catalog the store's end: what the manifest on disk says
+    /// is unknown then.
+    pub(crate) fn unless_full(&self, result: Result<()>) -> Result<()> {
+        match result {
+            Err(error) if error.kind() != ErrorKind::DiskFull => {
+                self.fail(error.clone());
+                Err(error)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Has the next segment ready before the log needs it, and the spare files.
+    fn prepare_next(&self) {
+        if self.next.lock().prepared.is_none() {
+            match self.prepare() {
+                Ok(segment) => {
+                    self.next.lock().prepared = Some(segment);
+                    self.disk_full.store(false, Ordering::Relaxed);
+                }
+                Err(error) if error.kind() == ErrorKind::DiskFull => {
+                    self.disk_full.store(true, Ordering::Relaxed);
+                }
+                Err(error) => self.fail(error),
+            }
+        }
+        self.catalog.lock().top_up(0);
+    }
+
+    fn prepare(&self) -> Result<Arc<Segment>> {
+        let mut catalog = self.catalog.lock();
+        let segment = catalog.new_segment(Need::Log, SegmentKind::Log)?;
+        match catalog.admit(&segment, self.time.now()) {
+            Ok(()) => Ok(segment),
+            Err(error) => {
+                catalog.give_back(segment.slot);
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends leases of dropped claims, and forgets abandoned ones whose TTL is over.
+    fn sweep_flights(&self) {
+        let (now, now_ms) = (self.time.now(), self.time.monotonic_ms());
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            let mut expired = Vec::new();
+            for flight in shard.flights_mut() {
+                if is_ownerless(flight, now_ms) {
+                    flight.state = State::Abandoned { at: self.time.latest() };
+                }
+                if let State::Abandoned { at } = flight.state
+                    && at.plus_ms(flight.ttl_ms) <= now
+                {
+                    expired.push((flight.hash, flight.token));
+                }
+            }
+            for (hash, token) in expired {
+                if let Some(flight) = shard.remove(hash, token) {
+                    self.limits.leave(&flight);
+                    flight.notify();
+                }
+            }
+        }
+    }
+
+    /// On an idle store, vouches for the last batch with an empty one: damage to it can then be told from a torn write.
+    fn vouch(&self) {
+        if !self.queue.is_idle() {
+            return;
+        }
+        let vouched = self.with_writer(|writer| match writer.take_idle_window() {
+            true => writer.close_window(self),
+            false => Ok(()),
+        });
+        if let Err(error) = vouched {
+            self.fail(error);
+        }
+    }
+
+    /// In `Interval` mode: syncs what was written, without keeping writers waiting.
+    fn sync_interval(&self) {
+        if !matches!(self.options.durability, Durability::Interval(_)) {
+            return;
+        }
+        let Some((segment, written)) = self.with_writer(|writer| writer.unsynced()) else { return };
+        match segment.file.sync() {
+            Ok(()) => self.with_writer(|writer| writer.note_synced(written)),
+            Err(error) => {
+                let name = segment.slot.file_name();
+                self.fail(Error::io(format_args!("syncing {name}"), error));
+            }
+        }
+    }
+
+    /// Waits for everything decided so far to be on stable storage.
+    pub(crate) fn sync_now(&self) -> Result<()> {
+        self.with_writer(super::writer::Writer::sync).map_err(|error| {
+            self.fail(error);
+            self.poison.outcome_unknown()
+        })
+    }
+
+    /// Refuses new claims from now on.
+    pub(crate) fn begin_close(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+
+    /// Closes the log cleanly: the claims in flight are stated at the head of a segment, everything is sealed, and the
+    /// manifest says so. If the disk refuses, the next open recovers instead.
+    pub(crate) fn close_log(&self) -> Result<()> {
+        self.closing.store(true, Ordering::Release);
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.poison.check()?;
+        self.wait(self.everything())?;
+        self.with_writer(|writer| writer.roll_clean(self))?;
+        let NextSegments { prepared, left } = std::mem::take(&mut *self.next.lock());
+        for segment in left {
+            self.seal(&segment)?;
+        }
+        let active = self.with_writer(|writer| writer.active().clone());
+        self.seal(&active)?;
+        let now = self.time.now();
+        let mut catalog = self.catalog.lock();
+        let prepared: Vec<_> = prepared.into_iter().collect();
+        catalog.replace(&prepared, &[], now)?;
+        catalog.mark_clean(self.queue.tokens().0, now)
+    }
+}
+
+fn is_ownerless(flight: &Flight, now_ms: u64) -> bool {
+    matches!(flight.state, State::Held { dropped: true, .. }) && flight.lease_is_over(now_ms)
+}
+
+impl super::writer::Writer {
+    /// Closes the log's last segment: moves to a fresh one whose head is flagged as the end.
+    fn roll_clean(&mut self, engine: &Engine) -> Result<()> {
+        self.roll_with(FLAG_CLEAN, engine)
+    }
+}

@@ -1,0 +1,287 @@
+//! The writer: the active segment and its end. Whoever leads a commit holds it.
+//!
+//! A batch goes to the active segment with one write. When it does not fit, the writer moves on to the next segment,
+//! whose first batch states every claim in flight again. Nothing is synced here in `Interval` mode but what must be
+//! before a move.
+
+use std::sync::Arc;
+
+use super::queue::{Batch, Effect};
+use super::segment::{NewEntry, Segment};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{KeyHash, StoreTime, Token};
+use crate::index::Location;
+use crate::log::{
+    BATCH_HEADER, BatchFields, FLAG_RESTATEMENT, Footer, SEGMENT_HEADER, frame_len, pad, seal_batch,
+};
+
+/// A completion that is on disk and waits for its place in the index.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Placed {
+    pub(crate) hash: KeyHash,
+    pub(crate) token: Token,
+    pub(crate) location: Location,
+}
+
+/// What the writer needs of the engine around it.
+pub(crate) trait Surroundings {
+    /// Store time, for batch headers.
+    fn now(&self) -> StoreTime;
+    /// Draws a batch's sequence.
+    fn draw_sequence(&self) -> Token;
+    /// The segment that comes after the active one, named by the manifest.
+    fn next_segment(&self) -> Result<Arc<Segment>>;
+    /// Appends a claim frame for every claim in flight.
+    fn restate(&self, out: &mut Vec<u8>) -> Result<()>;
+    /// Takes over a segment that the log has left.
+    fn leave(&self, segment: Arc<Segment>);
+}
+
+#[derive(Debug)]
+pub(crate) struct Writer {
+    active: Arc<Segment>,
+    tail: u32,
+    /// The checksum of the last batch's header, which the next one repeats.
+    previous: u32,
+    /// The last batch's sequence, and the last one known to be on stable storage.
+    written: Token,
+    synced: Token,
+    /// Whether batches are synced as they are written.
+    sync_each: bool,
+    /// Whether the last batch holds frames that no later batch vouches for.
+    open_window: bool,
+    /// Batches at the last look for idleness.
+    seen_batches: u64,
+    scratch: Vec<u8>,
+    pub(crate) counters: WriterCounters,
+}
+
+/// What the writer has done.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct WriterCounters {
+    pub(crate) batches: u64,
+    pub(crate) bytes: u64,
+    pub(crate) syncs: u64,
+}
+
+impl Writer {
+    /// A writer at the head of a fresh segment.
+    pub(crate) fn new(active: Arc<Segment>, sync_each: bool) -> Self {
+        Self {
+            active,
+            tail: SEGMENT_HEADER as u32,
+            previous: 0,
+            written: Token(0),
+            synced: Token(0),
+            sync_each,
+            open_window: false,
+            seen_batches: 0,
+            scratch: Vec::new(),
+            counters: WriterCounters::default(),
+        }
+    }
+
+    pub(crate) fn active(&self) -> &Arc<Segment> {
+        &self.active
+    }
+
+    /// Bytes left in the active segment, footer and all.
+    pub(crate) fn room(&self) -> u64 {
+        let entries = self.active.contents().entries.len();
+        let taken = self.tail as usize + Footer::space(entries);
+        u64::from(self.active.size).saturating_sub(taken as u64)
+    }
+
+    /// Whether nothing was written since the last call, and an empty batch would vouch for what was.
+    pub(crate) fn take_idle_window(&mut self) -> bool {
+        let idle = self.counters.batches == self.seen_batches;
+        self.seen_batches = self.counters.batches;
+        idle && self.open_window && self.sync_each
+    }
+
+    /// What was written and not synced yet: the active segment and its last batch.
+    pub(crate) fn unsynced(&self) -> Option<(Arc<Segment>, Token)> {
+        (self.written != self.synced).then(|| (self.active.clone(), self.written))
+    }
+
+    /// Notes a sync that was made without the writer.
+    pub(crate) fn note_synced(&mut self, written: Token) {
+        self.counters.syncs += 1;
+        self.synced = self.synced.max(written);
+    }
+
+    /// Writes a batch, and in `Sync` mode syncs it. On an error the disk's state is unknown.
+    pub(crate) fn write(
+        &mut self,
+        batch: &mut Batch,
+        around: &impl Surroundings,
+        placed: &mut Vec<Placed>,
+    ) -> Result<()> {
+        let mut from = BATCH_HEADER;
+        let mut effects = 0;
+        while from < batch.bytes.len() {
+            let until = self.fitting(&batch.bytes, from, batch.effects.len() - effects);
+            if until == from {
+                self.roll(around)?;
+                if self.fitting(&batch.bytes, from, batch.effects.len() - effects) == from {
+                    return Err(Error::new(
+                        ErrorKind::LimitExceeded,
+                        "a frame does not fit into an empty segment beside the claims in flight",
+                    ));
+                }
+                continue;
+            }
+            let at = self.write_part(batch, from..until, around)?;
+            effects = self.note(batch, effects, from..until, at, placed);
+            from = until;
+        }
+        if self.sync_each { self.sync() } else { Ok(()) }
+    }
+
+    /// How far the frames from `from` on fit into the active segment.
+    fn fitting(&self, bytes: &[u8], from: usize, effects: usize) -> usize {
+        let entries = self.active.contents().entries.len() + effects;
+        let end = (self.active.size as usize).saturating_sub(Footer::space(entries));
+        let room = end.saturating_sub(self.tail as usize + BATCH_HEADER);
+        if bytes.len() - from <= room {
+            return bytes.len();
+        }
+        let mut until = from;
+        while let Some(len) = bytes.get(until..).and_then(frame_len) {
+            let next = until + pad(len);
+            if next - from > room || next > bytes.len() {
+                break;
+            }
+            until = next;
+        }
+        until
+    }
+
+    /// Writes frames as one batch; returns the offset of the first of them.
+    fn write_part(
+        &mut self,
+        batch: &mut Batch,
+        range: std::ops::Range<usize>,
+        around: &impl Surroundings,
+    ) -> Result<u32> {
+        if range == (BATCH_HEADER..batch.bytes.len()) {
+            return self.append(&mut batch.bytes, 0, around);
+        }
+        let mut part = std::mem::take(&mut self.scratch);
+        part.clear();
+        part.resize(BATCH_HEADER, 0);
+        part.extend_from_slice(batch.bytes.get(range).unwrap_or_default());
+        let at = self.append(&mut part, 0, around);
+        self.scratch = part;
+        at
+    }
+
+    /// Seals and writes a batch at the tail.
+    fn append(&mut self, bytes: &mut [u8], flags: u32, around: &impl Surroundings) -> Result<u32> {
+        let sequence = around.draw_sequence();
+        let fields = BatchFields {
+            sequence,
+            synced: self.synced,
+            store_time: around.now(),
+            previous: self.previous,
+            flags,
+        };
+        let offset = self.tail;
+        let sealed = seal_batch(bytes, self.active.place(offset), fields);
+        let checksum =
+            sealed.ok_or_else(|| Error::new(ErrorKind::Io, "a batch was built wrong"))?;
+        self.active.file.write_at(bytes, u64::from(offset)).map_err(|error| {
+            let name = self.active.slot.file_name();
+            Error::io(format_args!("writing {} bytes at {offset} of {name}", bytes.len()), error)
+        })?;
+        self.counters.batches += 1;
+        self.counters.bytes += bytes.len() as u64;
+        self.previous = checksum;
+        self.tail += bytes.len() as u32;
+        self.written = sequence;
+        self.open_window = bytes.len() > BATCH_HEADER;
+        let mut contents = self.active.contents();
+        contents.data_end = self.tail;
+        contents.highest = sequence;
+        contents.store_time = fields.store_time;
+        drop(contents);
+        Ok(offset + BATCH_HEADER as u32)
+    }
+
+    /// Notes the records of a part that was written at `at`; returns how many effects are done.
+    fn note(
+        &self,
+        batch: &Batch,
+        mut done: usize,
+        range: std::ops::Range<usize>,
+        at: u32,
+        placed: &mut Vec<Placed>,
+    ) -> usize {
+        if done == batch.effects.len() {
+            return done;
+        }
+        let mut contents = self.active.contents();
+        while let Some((frame, effect)) = batch.effects.get(done) {
+            let frame = *frame as usize;
+            if frame >= range.end {
+                break;
+            }
+            let offset = at + (frame - range.start) as u32;
+            let (hash, expires_at, forget) = match *effect {
+                Effect::Publish { hash, expires_at, .. } => (hash, expires_at, false),
+                Effect::Forget { hash, expires_at } => (hash, expires_at, true),
+            };
+            self.active.note_entry(&mut contents, NewEntry { hash, offset, forget, expires_at });
+            if let Effect::Publish { hash, token, .. } = *effect {
+                let location = Location { slot: self.active.slot, offset };
+                placed.push(Placed { hash, token, location });
+            }
+            done += 1;
+        }
+        done
+    }
+
+    /// Puts all that was written on stable storage.
+    pub(crate) fn sync(&mut self) -> Result<()> {
+        if self.written == self.synced {
+            return Ok(());
+        }
+        self.active.file.sync().map_err(|error| {
+            Error::io(format_args!("syncing {}", self.active.slot.file_name()), error)
+        })?;
+        self.counters.syncs += 1;
+        self.synced = self.written;
+        Ok(())
+    }
+
+    /// Writes an empty batch, which vouches for the one before it.
+    pub(crate) fn close_window(&mut self, around: &impl Surroundings) -> Result<()> {
+        self.append(&mut [0; BATCH_HEADER], 0, around)?;
+        self.sync()
+    }
+
+    /// Moves on to the next segment and states the claims in flight at its head, on disk.
+    pub(crate) fn roll(&mut self, around: &impl Surroundings) -> Result<()> {
+        self.roll_with(0, around)
+    }
+
+    /// The same, with more flags for the head.
+    pub(crate) fn roll_with(&mut self, flags: u32, around: &impl Surroundings) -> Result<()> {
+        self.sync()?;
+        let next = around.next_segment()?;
+        let left = std::mem::replace(&mut self.active, next);
+        self.tail = SEGMENT_HEADER as u32;
+        self.previous = 0;
+        self.start(flags, around)?;
+        around.leave(left);
+        Ok(())
+    }
+
+    /// Writes the head of a fresh segment: the restatement.
+    pub(crate) fn start(&mut self, flags: u32, around: &impl Surroundings) -> Result<()> {
+        let mut head = vec![0; BATCH_HEADER];
+        around.restate(&mut head)?;
+        self.append(&mut head, FLAG_RESTATEMENT | flags, around)?;
+        self.sync()
+    }
+}

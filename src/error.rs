@@ -1,0 +1,113 @@
+//! The one error type: what happened, for a person, and what to do, for the caller.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+/// What every fallible call of this crate returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What a caller can do about an [`Error`]. Coarse on purpose; the error's text has the details.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The request itself is wrong (an empty scope, a TTL of zero ...): mend the caller.
+    InvalidInput,
+    /// A limit of [`Options`](crate::Options) was met: slow down, or raise it.
+    LimitExceeded,
+    /// This claim was taken over, completed, released or resolved: somebody else decides about the key now.
+    LeaseLost,
+    /// There is no such claim or record.
+    NotFound,
+    /// The key is claimed at this moment, so this cannot be done to it now.
+    InFlight,
+    /// The disk is full. Nothing was decided; what was claimed can still complete without a body.
+    DiskFull,
+    /// The change was handed to the disk and its fate is unknown: treat the key as possibly executed.
+    OutcomeUnknown,
+    /// An earlier write or sync failed: the store refuses changes until it is opened anew.
+    Poisoned,
+    /// The store was closed.
+    Closed,
+    /// Another process (or another store of this one) owns the directory.
+    Locked,
+    /// The directory is missing, is not a store, or is another store than expected.
+    WrongStore,
+    /// The store was written by a newer version of this crate.
+    VersionTooNew,
+    /// Bytes on disk are damaged: the text names file, offset and cost.
+    Corrupt,
+    /// The operating system refused; nothing was changed.
+    Io,
+    /// A handler waited for by [`Store::once`](crate::Store::once) had no outcome within the limit.
+    Timeout,
+}
+
+/// An error of the store. See [`Error::kind`] for what to do, and its `Display` text for what happened.
+///
+/// Cloning is cheap: one failed sync is told to every caller that waited for it.
+#[derive(Clone)]
+pub struct Error {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    source: Option<io::Error>,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { inner: Arc::new(Inner { kind, message: message.into(), source: None }) }
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidInput, message)
+    }
+
+    /// An error of the operating system; a full disk is told apart, since callers act on it differently.
+    pub(crate) fn io(doing: impl fmt::Display, error: io::Error) -> Self {
+        let kind = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::DiskFull,
+            _ => ErrorKind::Io,
+        };
+        let message = format!("{doing}: {error}");
+        Self { inner: Arc::new(Inner { kind, message, source: Some(error) }) }
+    }
+
+    /// The same story under another kind.
+    pub(crate) fn with_kind(&self, kind: ErrorKind, prefix: &str) -> Self {
+        Self::new(kind, format!("{prefix}: {self}"))
+    }
+
+    /// What a caller can do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.inner.kind
+    }
+
+    /// Whether the change may or may not have been made.
+    #[must_use]
+    pub fn is_outcome_unknown(&self) -> bool {
+        self.kind() == ErrorKind::OutcomeUnknown
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.inner.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({:?}: {})", self.inner.kind, self.inner.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.inner.source.as_ref().map(|error| error as _)
+    }
+}

@@ -1,0 +1,44 @@
+//! The keyed hash of scope and key.
+//!
+//! SipHash-1-3 with a random key per store, so that nobody outside can choose keys that collide.
+
+use std::hash::Hasher as _;
+
+use siphasher::sip::SipHasher13;
+
+use super::SHARD_BITS;
+use crate::ids::KeyHash;
+
+#[derive(Clone)]
+pub(crate) struct KeyHasher {
+    keyed: SipHasher13,
+}
+
+impl KeyHasher {
+    pub(crate) fn new(key: &[u8; 16]) -> Self {
+        Self { keyed: SipHasher13::new_with_key(key) }
+    }
+
+    /// The scope's length goes first, so that no two pairs run into the same bytes.
+    pub(crate) fn hash(&self, scope: &[u8], key: &[u8]) -> KeyHash {
+        let mut hasher = self.keyed;
+        hasher.write_u64(scope.len() as u64);
+        hasher.write(scope);
+        hasher.write(key);
+        KeyHash(hasher.finish())
+    }
+}
+
+impl std::fmt::Debug for KeyHasher {
+    /// Keeps the key out of logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KeyHasher")
+    }
+}
+
+impl KeyHash {
+    /// The shard of a key.
+    pub(crate) const fn shard(self) -> usize {
+        (self.0 >> (64 - SHARD_BITS)) as usize
+    }
+}

@@ -1,0 +1,16 @@
+//! Where each completed record is, in a few bytes a key.
+//!
+//! The index holds hash bits and locations, never keys. Two keys may share all the bits it keeps: a match is a
+//! candidate, and only the record on disk says whose it is. It knows nothing of expiry, claims or files.
+
+mod hasher;
+mod location;
+mod shard;
+
+pub(crate) use hasher::KeyHasher;
+pub(crate) use location::{Geometry, Location};
+pub(crate) use shard::{Candidates, IndexShard};
+
+/// The number of shards; a shard's number is the hash's highest bits.
+pub(crate) const SHARDS: usize = 1 << SHARD_BITS;
+pub(crate) const SHARD_BITS: u32 = 12;

@@ -1,0 +1,69 @@
+//! An embedded storage engine for one job: API idempotency records.
+//!
+//! A service claims a key by compare-and-swap, executes once, and completes the key with its response; every retry gets
+//! the same bytes until the TTL runs out. See the README for a first look, [`Store`] for the API, and `docs/` in the
+//! repository for the architecture, the format on disk and what is promised when.
+//!
+//! ```
+//! use oncekey::{ClaimRequest, Key, Outcome, Scope, Store, StoredResponse};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! let store = Store::open_or_create(dir.path().join("idempotency"))?;
+//! let request = ClaimRequest::new(Scope::new("acct_42")?, Key::new("key-1")?)
+//!     .operation("POST /v1/charges")
+//!     .payload("amount=100");
+//! if let Outcome::Claimed(claim) = store.claim(request).wait()? {
+//!     claim.complete(StoredResponse::new("charged")).wait()?;
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! # Features
+//! - `serde`: typed payloads ([`StoredResponse::encode`], [`StoredResponse::decode`]).
+//! - `simulation`: a simulated disk, clock and randomness ([`simulation`]), for tests.
+//! - `cli`: the `oncekey` program.
+
+mod clock;
+#[cfg(feature = "serde")]
+mod codec;
+mod disk;
+mod engine;
+mod error;
+mod expiry;
+mod ids;
+mod index;
+mod log;
+mod options;
+mod random;
+mod store;
+#[cfg(test)]
+mod tests;
+mod types;
+
+pub use engine::{DamageReport, RecoveryReport, Stats};
+pub use error::{Error, ErrorKind, Result};
+pub use ids::{StoreId, StoreTime, Token};
+pub use options::{Durability, Options};
+pub use store::{
+    Abort, Claim, ClaimCall, ClaimContext, CloseCall, Closed, CompleteCall, CompleteError, Entry,
+    FlightCall, FlushCall, InFlight, Late, Mismatch, OnceCall, OnceError, Outcome, Pending, Record,
+    Resolution, Store, Unresolved,
+};
+pub use types::{
+    Caller, Checkpoint, ClaimRequest, Difference, DownstreamKey, DropPolicy, Fingerprint, Key,
+    Scope, StoredResponse,
+};
+
+/// A simulated world to run a store in: a disk that loses, tears and refuses what a real one could, a clock that is
+/// driven by hand, and randomness from a seed.
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulation {
+    pub use crate::clock::{Clock, SimClock};
+    pub use crate::disk::{
+        DirIdentity, DirLock, Disk, DiskFile, Fault, FaultPlan, LockAttempt, SimCounters, SimDisk,
+        Survival,
+    };
+    pub use crate::engine::Environment;
+    pub use crate::random::{Random, SimRandom};
+}

@@ -1,0 +1,235 @@
+//! The one thing that all clones, claims and waiters of a store share: the engine, its threads, and the lock.
+//!
+//! When the last of them is gone the store closes itself, and the directory's lock is let go.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::disk::{DirLock, Disk, LockAttempt, RealDisk};
+use crate::engine::{self, Directory, Engine, Environment};
+use crate::error::{Error, ErrorKind, Result};
+use crate::options::Options;
+
+/// Whether a missing store is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Creation {
+    Never,
+    IfMissing,
+    Always,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) engine: Arc<Engine>,
+    body: Mutex<Option<Body>>,
+    /// Claims that somebody holds.
+    held: AtomicUsize,
+    released: (Mutex<()>, Condvar),
+}
+
+/// What an open store has besides its engine.
+#[derive(Debug)]
+struct Body {
+    threads: Vec<JoinHandle<()>>,
+    lock: Box<dyn DirLock>,
+}
+
+impl Inner {
+    pub(crate) fn open(path: &Path, options: &Options, creation: Creation) -> Result<Arc<Self>> {
+        options.validate()?;
+        let disk = match creation {
+            Creation::Never => RealDisk::open(path),
+            Creation::IfMissing | Creation::Always => RealDisk::create(path),
+        };
+        let disk = disk.map_err(|error| open_error(path, error))?;
+        let network = disk.network_filesystem().map_err(|error| open_error(path, error))?;
+        if let Some(kind) = network.filter(|_| !options.allow_network_filesystem) {
+            return Err(Error::new(
+                ErrorKind::WrongStore,
+                format!(
+                    "{} is on {kind}: its locks and syncs cannot be relied on \
+                     (Options::allow_network_filesystem opens it all the same)",
+                    path.display()
+                ),
+            ));
+        }
+        Self::open_in(&Environment::real(Arc::new(disk)), options, creation)
+    }
+
+    pub(crate) fn open_in(
+        env: &Environment,
+        options: &Options,
+        creation: Creation,
+    ) -> Result<Arc<Self>> {
+        options.validate()?;
+        // Look before the lock is taken: the lock's file must not appear in a directory of something else.
+        let found = engine::look(&*env.disk)?;
+        refuse(found, creation, &*env.disk)?;
+        let lock = lock(env, options)?;
+        let found = engine::look(&*env.disk)?;
+        refuse(found, creation, &*env.disk)?;
+        if found == Directory::Empty {
+            engine::create(env, options)?;
+        }
+        let engine = engine::recover(env, options)?;
+        // The first round prepares the next segment, so that the store does not start by waiting for one.
+        engine.step_upkeep();
+        let threads = if env.threads { spawn(&engine)? } else { Vec::new() };
+        Ok(Arc::new(Self {
+            engine,
+            body: Mutex::new(Some(Body { threads, lock })),
+            held: AtomicUsize::new(0),
+            released: Default::default(),
+        }))
+    }
+
+    /// Counts a claim that somebody holds.
+    pub(crate) fn hold(&self) {
+        self.held.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts one that nobody holds any more.
+    pub(crate) fn let_go(&self) {
+        if self.held.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let _guard = self.released.0.lock();
+            self.released.1.notify_all();
+        }
+    }
+
+    /// Waits until nobody holds a claim; returns how many are held when it stops waiting.
+    pub(crate) fn wait_for_claims(&self, timeout: std::time::Duration) -> usize {
+        let limit_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        let start_ms = self.engine.time.monotonic_ms();
+        let mut guard = self.released.0.lock();
+        loop {
+            let held = self.held.load(Ordering::Acquire);
+            let waited_ms = self.engine.time.monotonic_ms().saturating_sub(start_ms);
+            if held == 0 || waited_ms >= limit_ms {
+                return held;
+            }
+            let left = std::time::Duration::from_millis((limit_ms - waited_ms).min(60_000));
+            self.released.1.wait_for(&mut guard, left);
+        }
+    }
+
+    /// Ends the threads, closes the log, and lets go of the lock. Does nothing the second time.
+    pub(crate) fn shut(&self) -> Result<()> {
+        match self.body.lock().take() {
+            Some(body) => body.shut(&self.engine),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Body {
+    fn shut(self, engine: &Engine) -> Result<()> {
+        engine.begin_close();
+        engine.stop_upkeep();
+        let closed = engine.close_log();
+        engine.stop_committer();
+        for thread in self.threads {
+            // A thread that panicked has poisoned the store, and said so by that.
+            let _ = thread.join();
+        }
+        engine.timers.fire_all();
+        drop(self.lock);
+        closed
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let Some(body) = self.body.get_mut().take() else { return };
+        let current = std::thread::current().id();
+        if body.threads.iter().any(|thread| thread.thread().id() == current) {
+            // A waker that the committer woke held the last clone: the committer cannot wait for itself.
+            let engine = self.engine.clone();
+            let _ = std::thread::Builder::new()
+                .name("oncekey-close".into())
+                .spawn(move || drop(body.shut(&engine)));
+            return;
+        }
+        // Nobody is left to tell; the next open recovers what could not be closed.
+        let _ = body.shut(&self.engine);
+    }
+}
+
+fn spawn(engine: &Arc<Engine>) -> Result<Vec<JoinHandle<()>>> {
+    let start = |name: &str, run: fn(&Engine)| {
+        let engine = engine.clone();
+        std::thread::Builder::new()
+            .name(name.into())
+            .spawn(move || run(&engine))
+            .map_err(|error| Error::io(format_args!("starting the thread {name}"), error))
+    };
+    Ok(vec![
+        start("oncekey-commit", Engine::run_committer)?,
+        start("oncekey-upkeep", Engine::run_upkeep)?,
+        start("oncekey-compact", Engine::run_compaction)?,
+    ])
+}
+
+fn lock(env: &Environment, options: &Options) -> Result<Box<dyn DirLock>> {
+    let start_ms = env.clock.monotonic_ms();
+    let limit_ms = u64::try_from(options.lock_wait.as_millis()).unwrap_or(u64::MAX);
+    loop {
+        let attempt =
+            env.disk.try_lock().map_err(|error| Error::io("locking the directory", error))?;
+        let holder = match attempt {
+            LockAttempt::Held(lock) => return Ok(lock),
+            LockAttempt::Busy(holder) => holder,
+        };
+        let waited_ms = env.clock.monotonic_ms().saturating_sub(start_ms);
+        if waited_ms >= limit_ms {
+            let who = match holder {
+                Some(pid) if pid == std::process::id() => "this process".to_owned(),
+                Some(pid) => format!("process {pid}"),
+                None => "another process".to_owned(),
+            };
+            return Err(Error::new(
+                ErrorKind::Locked,
+                format!(
+                    "{} is open in {who} (waited {waited_ms} ms; Options::lock_wait waits longer)",
+                    env.disk.describe()
+                ),
+            ));
+        }
+        env.clock.pause(std::time::Duration::from_millis((limit_ms - waited_ms).min(20)));
+    }
+}
+
+fn refuse(found: Directory, creation: Creation, disk: &dyn Disk) -> Result<()> {
+    let place = disk.describe();
+    let message = match (found, creation) {
+        (Directory::Store, Creation::Always) => format!("{place} holds a store already"),
+        (Directory::Empty, Creation::Never) => format!(
+            "{place} is empty: there is no store to open (is the volume mounted? Store::create makes a new one)"
+        ),
+        (Directory::SomethingElse, _) => format!(
+            "{place} is not a store: it has files but no MANIFEST (if segment files are among them, restore the \
+             MANIFEST from a copy)"
+        ),
+        _ => return Ok(()),
+    };
+    Err(Error::new(ErrorKind::WrongStore, message))
+}
+
+fn open_error(path: &Path, error: std::io::Error) -> Error {
+    let place = path.display();
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Error::new(
+            ErrorKind::WrongStore,
+            format!(
+                "{place} does not exist (is the volume mounted? Store::create makes a new store)"
+            ),
+        ),
+        std::io::ErrorKind::NotADirectory => {
+            Error::new(ErrorKind::WrongStore, format!("{place} is not a directory"))
+        }
+        _ => Error::io(format_args!("opening {place}"), error),
+    }
+}

@@ -1,0 +1,66 @@
+//! Attempts whose effect is unknown, and how somebody settles them.
+
+use crate::ids::{StoreTime, Token};
+use crate::types::{Key, Scope, StoredResponse};
+
+/// An attempt that ended with its effect unknown: held, not silently run again, until it is resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unresolved {
+    scope: Scope,
+    key: Key,
+    token: Token,
+    attempt: u32,
+    since: StoreTime,
+}
+
+impl Unresolved {
+    pub(crate) fn new(
+        scope: Scope,
+        key: Key,
+        token: Token,
+        attempt: u32,
+        since: StoreTime,
+    ) -> Self {
+        Self { scope, key, token, attempt, since }
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Which key.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The fencing token of the attempt.
+    #[must_use]
+    pub fn token(&self) -> Token {
+        self.token
+    }
+
+    /// Which attempt.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Since when it is unresolved, in store time.
+    #[must_use]
+    pub fn since(&self) -> StoreTime {
+        self.since
+    }
+}
+
+/// How an unresolved attempt is settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Resolution {
+    /// It took effect: this is the response that every retry gets.
+    Completed(StoredResponse),
+    /// It did not: the key is free.
+    NotExecuted,
+}

@@ -1,0 +1,118 @@
+//! A simulated world for tests: a disk and a clock that outlive a store, and short ways to say what a test does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::simulation::{Environment, SimClock, SimDisk, SimRandom, Survival};
+use crate::{
+    Claim, ClaimRequest, DropPolicy, Key, Options, Outcome, Record, Result, Scope, Store,
+    StoredResponse,
+};
+
+/// A Tuesday in 2026.
+const START_MS: u64 = 1_790_000_000_000;
+
+pub(crate) struct World {
+    pub(crate) disk: Arc<SimDisk>,
+    pub(crate) clock: Arc<SimClock>,
+    pub(crate) options: Options,
+    seed: u64,
+}
+
+impl World {
+    /// A world whose stores have the smallest segments.
+    pub(crate) fn new() -> Self {
+        Self {
+            disk: SimDisk::new(),
+            clock: Arc::new(SimClock::new(START_MS)),
+            options: Options::new().segment_bytes(1 << 16),
+            seed: 1,
+        }
+    }
+
+    pub(crate) fn with(options: Options) -> Self {
+        Self { options: options.segment_bytes(1 << 16), ..Self::new() }
+    }
+
+    pub(crate) fn environment(&self) -> Environment {
+        Environment {
+            disk: self.disk.clone(),
+            clock: self.clock.clone(),
+            random: Arc::new(SimRandom::new(self.seed)),
+            threads: false,
+        }
+    }
+
+    pub(crate) fn open(&mut self) -> Store {
+        self.try_open().expect("the store opens")
+    }
+
+    pub(crate) fn try_open(&mut self) -> Result<Store> {
+        self.seed += 1;
+        Store::open_in(&self.environment(), &self.options, true)
+    }
+
+    /// What a power cut, or the death of the process, leaves.
+    pub(crate) fn crash(&mut self, survival: Survival, seed: u64) {
+        self.disk = self.disk.crash(survival, seed);
+        // The monotonic clock of another life of the machine.
+        self.clock = Arc::new(SimClock::new(crate::simulation::Clock::wall_ms(&*self.clock)));
+    }
+
+    pub(crate) fn advance(&self, duration: Duration) {
+        self.clock.advance(duration);
+    }
+}
+
+pub(crate) fn scope(name: &str) -> Scope {
+    Scope::new(name).expect("a good scope")
+}
+
+pub(crate) fn key(name: &str) -> Key {
+    Key::new(name).expect("a good key")
+}
+
+/// A request for a key of one scope, with the key as its payload.
+pub(crate) fn request(name: &str) -> ClaimRequest {
+    ClaimRequest::new(scope("acct"), key(name)).operation("POST /v1/charges").payload(name)
+}
+
+pub(crate) fn claim(store: &Store, name: &str) -> Claim {
+    claimed(store.claim(request(name)).wait().expect("an outcome"))
+}
+
+pub(crate) fn claim_on_drop(store: &Store, name: &str, policy: DropPolicy) -> Claim {
+    claimed(store.claim(request(name).on_drop(policy)).wait().expect("an outcome"))
+}
+
+pub(crate) fn claimed(outcome: Outcome) -> Claim {
+    match outcome {
+        Outcome::Claimed(claim) => claim,
+        other => panic!("not claimed but {other:?}"),
+    }
+}
+
+pub(crate) fn replayed(outcome: Outcome) -> Record {
+    match outcome {
+        Outcome::Replay(record) => record,
+        other => panic!("not replayed but {other:?}"),
+    }
+}
+
+/// Claims and completes a key.
+pub(crate) fn execute(store: &Store, name: &str, body: &str) -> Record {
+    claim(store, name).complete(StoredResponse::new(body)).wait().expect("completed")
+}
+
+/// What a claim of the key answers now.
+pub(crate) fn outcome(store: &Store, name: &str) -> Outcome {
+    store.claim(request(name)).wait().expect("an outcome")
+}
+
+/// The body of the key's record, if it is completed.
+pub(crate) fn body(store: &Store, name: &str) -> Option<Vec<u8>> {
+    match store.get(&scope("acct"), &key(name)).wait().expect("a look") {
+        Some(crate::Entry::Completed(record)) => Some(record.response().body().to_vec()),
+        _ => None,
+    }
+}

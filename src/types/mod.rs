@@ -1,0 +1,19 @@
+//! The values that requests and answers are made of. They know no layer.
+
+mod caller;
+mod checkpoint;
+mod downstream;
+mod fingerprint;
+mod key;
+mod policy;
+mod request;
+mod response;
+
+pub use caller::Caller;
+pub use checkpoint::Checkpoint;
+pub use downstream::DownstreamKey;
+pub use fingerprint::{Difference, Fingerprint};
+pub use key::{Key, Scope};
+pub use policy::DropPolicy;
+pub use request::ClaimRequest;
+pub use response::StoredResponse;

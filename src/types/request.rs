@@ -1,0 +1,97 @@
+//! What a caller asks for when it claims a key.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Caller, DropPolicy, Fingerprint, Key, Scope};
+
+/// A request to execute a key: whose it is, what it would do, and how its record is to be kept.
+///
+/// ```
+/// use oncekey::{ClaimRequest, Key, Scope};
+///
+/// # fn main() -> oncekey::Result<()> {
+/// let request = ClaimRequest::new(Scope::new("acct_42")?, Key::new("9f2c")?)
+///     .operation("POST /v1/charges")
+///     .payload(br#"{"amount": 100}"#);
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct ClaimRequest {
+    pub(crate) scope: Scope,
+    pub(crate) key: Key,
+    pub(crate) operation: Arc<str>,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) caller: Option<Box<Caller>>,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) lease: Option<Duration>,
+    pub(crate) on_drop: Option<DropPolicy>,
+}
+
+impl ClaimRequest {
+    /// A request for `key` of `scope`, with an empty operation and payload and the store's defaults.
+    #[must_use]
+    pub fn new(scope: Scope, key: Key) -> Self {
+        Self {
+            scope,
+            key,
+            operation: Arc::from(""),
+            fingerprint: Fingerprint::EMPTY,
+            caller: None,
+            ttl: None,
+            lease: None,
+            on_drop: None,
+        }
+    }
+
+    /// What is being done (`POST /v1/charges`); compared as the payload is.
+    #[must_use]
+    pub fn operation(mut self, operation: impl Into<Arc<str>>) -> Self {
+        self.operation = operation.into();
+        self.fingerprint.set_operation(&self.operation);
+        self
+    }
+
+    /// The payload that retries must repeat. Only its digest is kept.
+    #[must_use]
+    pub fn payload(mut self, payload: impl AsRef<[u8]>) -> Self {
+        self.fingerprint.set_payload(payload.as_ref());
+        self
+    }
+
+    /// A fingerprint computed by the caller, in place of the digests of operation and payload. Give it after
+    /// [`operation`](Self::operation), which is still part of the downstream key.
+    #[must_use]
+    pub fn fingerprint(mut self, fingerprint: Fingerprint) -> Self {
+        self.fingerprint = fingerprint;
+        self
+    }
+
+    /// Who asks.
+    #[must_use]
+    pub fn caller(mut self, caller: Caller) -> Self {
+        self.caller = Some(Box::new(caller));
+        self
+    }
+
+    /// How long the record is replayed, counted from completion, in place of the store's default.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// Until when nobody may take the claim over, counted from the claim, in place of the store's default.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = Some(lease);
+        self
+    }
+
+    /// What becomes of the claim if it is dropped without an end, in place of the store's default.
+    #[must_use]
+    pub fn on_drop(mut self, policy: DropPolicy) -> Self {
+        self.on_drop = Some(policy);
+        self
+    }
+}
