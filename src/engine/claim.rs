@@ -66,6 +66,13 @@ pub(crate) struct LateRecord {
     pub(crate) expired_at: StoreTime,
 }
 
+impl OpenClaim {
+    /// When the lease of a claim made now ends, in monotonic milliseconds.
+    fn lease_end(&self, now_ms: u64) -> Option<u64> {
+        self.lease_ms.map(|lease_ms| now_ms.saturating_add(lease_ms))
+    }
+}
+
 /// What a claim finds in the index.
 enum Past {
     Nothing,
@@ -210,7 +217,8 @@ impl Engine {
             return Err(closing());
         }
         self.check_room(flight.reserve())?;
-        let claimed_at = self.time.latest();
+        let moment = self.time.moment();
+        let claimed_at = moment.latest;
         let attempt = flight.attempt.saturating_add(1);
         let mut queue = self.queue.lock();
         let token = queue.draw()?;
@@ -225,8 +233,7 @@ impl Engine {
         };
         let ticket = queue.push(&Frame::Claim(frame), None)?;
         queue.wait_with(waker);
-        drop(queue);
-        let state = State::Held { until_ms: self.lease_end(claim.lease_ms), dropped: false };
+        let state = State::Held { until_ms: claim.lease_end(moment.monotonic_ms), dropped: false };
         self.limits.change(flight, |flight| {
             flight.token = token;
             flight.attempt = attempt;
@@ -238,6 +245,7 @@ impl Engine {
             flight.caller.clone_from(&claim.request.caller);
         });
         flight.notify();
+        self.held.fetch_add(1, Ordering::Relaxed);
         self.counters.takeovers.add(1);
         let checkpoint = flight.checkpoint.clone();
         let granted = Granted { hash: flight.hash, token, attempt, checkpoint, late: None };
@@ -304,6 +312,7 @@ impl Engine {
             return Err(closing());
         }
         let request = &claim.request;
+        let moment = self.time.moment();
         let mut flight = Box::new(Flight {
             hash: claim.hash,
             scope: request.scope.clone(),
@@ -311,10 +320,10 @@ impl Engine {
             fingerprint: request.fingerprint,
             token: Token(0),
             attempt: 1,
-            claimed_at: self.time.latest(),
+            claimed_at: moment.latest,
             ttl_ms: claim.ttl_ms,
             policy: claim.policy,
-            state: State::Held { until_ms: self.lease_end(claim.lease_ms), dropped: false },
+            state: State::Held { until_ms: claim.lease_end(moment.monotonic_ms), dropped: false },
             checkpoint: None,
             caller: request.caller.clone(),
             ticket: Ticket::DONE,
@@ -322,14 +331,14 @@ impl Engine {
             ended: None,
         });
         self.check_room(2 * flight.reserve())?;
-        self.limits.admit(&flight.scope, flight.policy, self.time.monotonic_ms())?;
+        self.limits.admit(&flight.scope, flight.policy, moment.monotonic_ms)?;
         let mut queue = self.queue.lock();
         flight.token = queue.draw()?;
         flight.ticket = queue.push(&Frame::Claim(flight.restate()), None)?;
         queue.wait_with(waker);
-        drop(queue);
         self.limits.enter(&flight);
-        self.counters.claims.add(1);
+        self.held.fetch_add(1, Ordering::Relaxed);
+        shard.counts.claims += 1;
         let granted = Granted {
             hash: flight.hash,
             token: flight.token,
@@ -340,10 +349,6 @@ impl Engine {
         let ticket = flight.ticket;
         shard.add(flight);
         Ok(Decided { decision: Decision::Claimed(granted), ticket })
-    }
-
-    fn lease_end(&self, lease_ms: Option<u64>) -> Option<u64> {
-        lease_ms.map(|lease_ms| self.time.monotonic_ms().saturating_add(lease_ms))
     }
 
     /// Refuses while the disk is full and what is left is kept for claims that must end.

@@ -94,7 +94,7 @@ impl Engine {
         let WriterState { writer, placed } = &mut *state;
         placed.clear();
         let written = self
-            .promise_tokens()
+            .promise_tokens(batch.sequence)
             .and_then(|()| self.poison.check())
             .and_then(|()| writer.write(&mut batch, self, placed));
         self.room.store(writer.room(), Ordering::Relaxed);
@@ -135,7 +135,6 @@ impl Engine {
         let replaced = old.filter(|old| shard.index.replace(self.geometry, hash, *old, location));
         if replaced.is_none() {
             shard.index.insert(self.geometry, hash, location);
-            self.counters.records.add(1);
         }
         drop(shard);
         self.limits.leave(&flight);
@@ -146,9 +145,9 @@ impl Engine {
     }
 
     /// Raises the ceiling of tokens before it is reached.
-    fn promise_tokens(&self) -> Result<()> {
-        let (next, ceiling) = self.queue.tokens();
-        if ceiling.0 - next.0 > TOKEN_BLOCK / 2 {
+    fn promise_tokens(&self, next: Token) -> Result<()> {
+        let ceiling = self.queue.ceiling();
+        if ceiling.0.saturating_sub(next.0) > TOKEN_BLOCK / 2 {
             return Ok(());
         }
         let raised = Token(ceiling.0.saturating_add(TOKEN_BLOCK));

@@ -66,7 +66,8 @@ impl Engine {
 
     /// Step: one compaction, if one is worth it. Returns whether it gave anything back.
     pub(crate) fn step_compact(&self) -> bool {
-        if self.is_poisoned() {
+        let _alone = self.rewriting.lock();
+        if self.is_poisoned() || self.check_open().is_err() {
             return false;
         }
         let Some(inputs) = self.choose_inputs() else { return false };

@@ -43,7 +43,9 @@ impl Engine {
         if matches!(flight.state, State::Completing { .. }) {
             return Err((lease_lost(), response));
         }
-        self.complete_flight(flight, response)
+        let completed = self.complete_flight(flight, response)?;
+        shard.counts.completions += 1;
+        Ok(completed)
     }
 
     fn complete_flight(
@@ -88,12 +90,11 @@ impl Engine {
             Err(error) => return Err((error, record.response)),
         };
         let record = Arc::new(record);
-        let state = State::Completing { record: record.clone() };
-        self.limits.change(flight, |flight| {
-            flight.state = state;
-            flight.ticket = ticket;
-        });
-        self.counters.completions.add(1);
+        if matches!(flight.state, State::Unresolved { .. }) {
+            self.limits.settle();
+        }
+        flight.state = State::Completing { record: record.clone() };
+        flight.ticket = ticket;
         Ok((record, ticket))
     }
 
@@ -115,6 +116,25 @@ impl Engine {
         Ok(ticket)
     }
 
+    /// Takes back a claim whose holder never had it, or let go of it under the policy `Release`: anybody may claim the
+    /// key at once. After a first attempt it is as new; after a later one it is abandoned, since what the earlier
+    /// attempts did is still unknown.
+    pub(crate) fn take_back(&self, hash: KeyHash, token: Token) -> Result<()> {
+        self.check_writable()?;
+        let mut shard = self.shard(hash).lock();
+        let flight = shard.flight_of(hash, token).ok_or_else(lease_lost)?;
+        if flight.attempt == 1 {
+            drop(shard);
+            return self.release(hash, token).map(|_| ());
+        }
+        if !matches!(flight.state, State::Completing { .. }) {
+            flight.policy = DropPolicy::Hold;
+            flight.state = State::Abandoned { at: self.time.latest() };
+            flight.notify();
+        }
+        Ok(())
+    }
+
     /// A holder lets go of its claim without having ended it. Returns whether anything was queued.
     pub(crate) fn abandon(&self, hash: KeyHash, token: Token) -> bool {
         let mut shard = self.shard(hash).lock();
@@ -132,7 +152,7 @@ impl Engine {
             DropPolicy::Unresolved => self.mark_unresolved(flight, None).is_ok(),
             DropPolicy::Release => {
                 drop(shard);
-                self.release(hash, token).is_ok()
+                self.take_back(hash, token).is_ok()
             }
         }
     }
@@ -148,7 +168,6 @@ impl Engine {
         let mut queue = self.queue.lock();
         let ticket = queue.push(&Frame::Unresolved { token: flight.token, since }, None)?;
         queue.wait_with(waker);
-        drop(queue);
         self.limits.change(flight, |flight| {
             flight.state = State::Unresolved { since };
             flight.ticket = ticket;
@@ -168,6 +187,7 @@ impl Engine {
         let mut shard = self.shard(hash).lock();
         let flight = held(shard.flight_of(hash, token))?;
         let size = checkpoint.name().len() + checkpoint.data().len();
+        self.limits.admit_checkpoint(flight, size as u64)?;
         self.check_room(size as u64 + flight.reserve())?;
         let frame = Frame::Checkpoint {
             token,
@@ -190,6 +210,8 @@ impl Engine {
         let mut shard = self.shard(hash).lock();
         let flight = held(shard.flight_of(hash, token))?;
         flight.state = State::Held { until_ms: Some(until), dropped: false };
+        // Whoever waits must know of an earlier end; a later one he finds when the old one comes.
+        flight.notify();
         Ok(())
     }
 

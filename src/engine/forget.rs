@@ -59,7 +59,6 @@ impl Engine {
                     drop(queue);
                     shard.index.remove(self.geometry, hash, spot.location);
                     drop(shard);
-                    self.counters.records.sub(1);
                     self.counters.forgets.add(1);
                     self.note_dead(spot.location, record.response.body().len() as u64);
                     return Ok((expires_at > self.time.now(), ticket));

@@ -18,8 +18,6 @@ pub(crate) struct Limits {
     in_flight: AtomicU64,
     /// What the claims in flight take when they are stated again.
     in_flight_bytes: AtomicU64,
-    /// What must stay free so that they can end.
-    reserved_bytes: AtomicU64,
     unresolved: AtomicU64,
     /// New keys of each scope in the present window, if that is limited.
     scopes: Option<ScopeLimit>,
@@ -48,7 +46,6 @@ impl Limits {
             max_unresolved: options.max_unresolved as u64,
             in_flight: AtomicU64::new(0),
             in_flight_bytes: AtomicU64::new(0),
-            reserved_bytes: AtomicU64::new(0),
             unresolved: AtomicU64::new(0),
             scopes: options.max_new_keys_per_scope.map(|max_keys| ScopeLimit {
                 max_keys,
@@ -82,11 +79,27 @@ impl Limits {
         self.scopes.as_ref().map_or(Ok(()), |limit| limit.admit(scope, now_ms))
     }
 
+    /// Refuses a checkpoint if the claims in flight would then take too much of a segment to state again.
+    pub(crate) fn admit_checkpoint(&self, flight: &Flight, bytes: u64) -> Result<()> {
+        let others =
+            self.in_flight_bytes.load(Ordering::Relaxed).saturating_sub(restated_bytes(flight));
+        let limit = 2 * self.max_in_flight_bytes;
+        if others + flight.reserve() + bytes <= limit {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::LimitExceeded,
+            format!(
+                "with this checkpoint the claims in flight would take more than half of a segment ({limit} bytes); \
+                 larger segments allow more"
+            ),
+        ))
+    }
+
     /// Counts a flight that begins.
     pub(crate) fn enter(&self, flight: &Flight) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.in_flight_bytes.fetch_add(restated_bytes(flight), Ordering::Relaxed);
-        self.reserved_bytes.fetch_add(flight.reserve(), Ordering::Relaxed);
         if matches!(flight.state, State::Unresolved { .. }) {
             self.unresolved.fetch_add(1, Ordering::Relaxed);
         }
@@ -96,10 +109,14 @@ impl Limits {
     pub(crate) fn leave(&self, flight: &Flight) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.in_flight_bytes.fetch_sub(restated_bytes(flight), Ordering::Relaxed);
-        self.reserved_bytes.fetch_sub(flight.reserve(), Ordering::Relaxed);
         if matches!(flight.state, State::Unresolved { .. }) {
-            self.unresolved.fetch_sub(1, Ordering::Relaxed);
+            self.settle();
         }
+    }
+
+    /// Counts an unresolved attempt that is resolved by its completion.
+    pub(crate) fn settle(&self) {
+        self.unresolved.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Changes a flight, keeping the counts right.
@@ -122,8 +139,9 @@ impl Limits {
         self.unresolved.load(Ordering::Relaxed)
     }
 
+    /// What must stay free so that all claims in flight can end: no more than stating them again would take.
     pub(crate) fn reserved_bytes(&self) -> u64 {
-        self.reserved_bytes.load(Ordering::Relaxed)
+        self.in_flight_bytes.load(Ordering::Relaxed)
     }
 }
 

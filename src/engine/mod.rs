@@ -38,17 +38,18 @@ mod wake_word;
 mod writer;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
 pub(crate) use claim::{Decided, Decision, Granted, LateRecord, OpenClaim};
 pub use environment::Environment;
-pub(crate) use flight::Completed;
+pub(crate) use flight::{Completed, Flight, State};
 pub(crate) use lookup::Found;
 pub(crate) use queue::Ticket;
+pub(crate) use recovery::{Claims, Data, Directory, create, each_frame, look, record_of, recover};
 pub use recovery::{DamageReport, RecoveryReport};
-pub(crate) use recovery::{Directory, create, look, recover};
+pub(crate) use segment::{Contents, Segment};
 pub use stats::Stats;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -60,7 +61,7 @@ use catalog::Catalog;
 use limits::Limits;
 use poison::Poison;
 use queue::CommitQueue;
-use segment::{Segment, SegmentTable};
+use segment::SegmentTable;
 use shard::Shard;
 use stats::Counters;
 use timers::Timers;
@@ -94,8 +95,12 @@ pub(crate) struct Engine {
     /// Bytes that the log can still take without a new file; kept for when the disk is full.
     room: AtomicU64,
     disk_full: AtomicBool,
+    /// Claims that somebody holds, or is about to be told of. Counted up under the key's lock.
+    pub(crate) held: AtomicUsize,
     closing: AtomicBool,
     closed: AtomicBool,
+    /// Held while segments are dropped or compacted, so that closing can wait for it.
+    rewriting: Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -166,8 +171,10 @@ impl Engine {
             counters: Counters::default(),
             room: AtomicU64::new(0),
             disk_full: AtomicBool::new(false),
+            held: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            rewriting: Mutex::new(()),
         };
         engine.count_recovered();
         engine
@@ -213,7 +220,6 @@ impl Engine {
     fn count_recovered(&self) {
         for shard in &self.shards {
             let shard = shard.lock();
-            self.counters.records.add(shard.index.len() as u64);
             shard.flights().for_each(|flight| self.limits.enter(flight));
         }
     }

@@ -27,7 +27,8 @@ impl Engine {
 
     /// Step: drops one segment whose records have all expired. Returns whether there was one.
     pub(crate) fn step_prune(&self) -> bool {
-        if self.is_poisoned() {
+        let _alone = self.rewriting.lock();
+        if self.is_poisoned() || self.check_open().is_err() {
             return false;
         }
         let Some(segment) = self.expired_segment() else { return false };
@@ -63,14 +64,12 @@ impl Engine {
             let mut shard = self.shard(entry.hash).lock();
             removed += u64::from(shard.index.remove(self.geometry, entry.hash, location));
         }
-        self.counters.records.sub(removed);
         self.counters.pruned.add(removed);
     }
 
     fn unlist_slow(&self, segment: &Segment) {
         for shard in &self.shards {
             let removed = shard.lock().index.remove_slot(self.geometry, segment.slot);
-            self.counters.records.sub(removed as u64);
             self.counters.pruned.add(removed as u64);
         }
     }

@@ -13,7 +13,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::Waker;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::wake_word::WakeWord;
 use crate::error::{Error, ErrorKind, Result};
@@ -38,14 +38,22 @@ pub(crate) enum Effect {
 }
 
 /// Frames on their way to disk.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) number: u64,
+    /// Drawn when the batch is taken, so that it is higher than that of every batch before.
+    pub(crate) sequence: Token,
     pub(crate) frames: u32,
     /// Room for a batch header, then the frames.
     pub(crate) bytes: Vec<u8>,
     /// Effects and where in `bytes` their frames begin.
     pub(crate) effects: Vec<(u32, Effect)>,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self { number: 0, sequence: Token(0), frames: 0, bytes: Vec::new(), effects: Vec::new() }
+    }
 }
 
 impl Batch {
@@ -68,7 +76,7 @@ pub(crate) struct CommitQueue {
     done: AtomicU64,
     failed: AtomicBool,
     words: [WakeWord; 2],
-    committer: Condvar,
+    committer: WakeWord,
     base: StoreTime,
     /// The first token of the block that has not been promised on disk yet.
     ceiling: AtomicU64,
@@ -76,6 +84,8 @@ pub(crate) struct CommitQueue {
     has_committer: bool,
     /// Frames in the last batch: the crowd that is to be expected.
     crowd: AtomicU32,
+    /// Frames in the filling batch, to be read without the lock.
+    gathered: AtomicU32,
 }
 
 /// From this many frames in a batch on, waiting is worth a few turns of the processor before sleeping: the batch is
@@ -96,6 +106,8 @@ pub(crate) struct QueueState {
     /// The committer is asked to lead; `leading` was set for it.
     called: bool,
     stopping: bool,
+    /// The log is being closed: nothing is added any more.
+    sealed: bool,
     spare: Option<Batch>,
     next_token: u64,
 }
@@ -127,17 +139,19 @@ impl CommitQueue {
                 unattended: false,
                 called: false,
                 stopping: false,
+                sealed: false,
                 spare: None,
                 next_token: next_token.0,
             }),
             done: AtomicU64::new(0),
             failed: AtomicBool::new(false),
             words: [WakeWord::new(), WakeWord::new()],
-            committer: Condvar::new(),
+            committer: WakeWord::new(),
             base,
             ceiling: AtomicU64::new(ceiling.0),
             has_committer,
             crowd: AtomicU32::new(0),
+            gathered: AtomicU32::new(0),
         }
     }
 
@@ -166,12 +180,15 @@ impl CommitQueue {
         if self.fate(ticket).is_some() {
             return false;
         }
+        let mut call = false;
         if ticket.0 == state.filling.number {
             state.filling_wakers.push(waker.clone());
-            self.call_if_idle(&mut state);
+            call = self.call_if_idle(&mut state);
         } else {
             state.in_flight_wakers.push(waker.clone());
         }
+        drop(state);
+        self.wake_committer(call);
         true
     }
 
@@ -180,7 +197,9 @@ impl CommitQueue {
         let mut state = self.state.lock();
         if !state.filling.is_empty() {
             state.unattended = true;
-            self.call_if_idle(&mut state);
+            let call = self.call_if_idle(&mut state);
+            drop(state);
+            self.wake_committer(call);
         }
     }
 
@@ -198,7 +217,8 @@ impl CommitQueue {
         if self.fate(ticket).is_some() {
             return Turn::Look;
         }
-        if !state.leading {
+        // A store without threads has called a committer that will not come.
+        if !state.leading || (!self.has_committer && std::mem::take(&mut state.called)) {
             state.leading = true;
             return Turn::Lead;
         }
@@ -231,7 +251,7 @@ impl CommitQueue {
             return;
         }
         for _ in 0..2 * TURNS {
-            if self.state.lock().filling.frames >= crowd {
+            if self.gathered.load(Ordering::Relaxed) >= crowd {
                 return;
             }
             std::thread::yield_now();
@@ -242,9 +262,12 @@ impl CommitQueue {
     pub(crate) fn take_filling(&self) -> Batch {
         let mut state = self.state.lock();
         self.crowd.store(state.filling.frames, Ordering::Relaxed);
+        self.gathered.store(0, Ordering::Relaxed);
         let number = state.filling.number + 1;
         let mut next = state.spare.take().unwrap_or_default();
         next.reset(number);
+        state.filling.sequence = Token(state.next_token);
+        state.next_token += 1;
         state.unattended = false;
         let wakers = std::mem::take(&mut state.filling_wakers);
         state.filling_wakers = std::mem::replace(&mut state.in_flight_wakers, wakers);
@@ -263,11 +286,16 @@ impl CommitQueue {
         let mut wakers = std::mem::take(&mut state.in_flight_wakers);
         let slept = self.rouse(&mut state, parity(number));
         let (next, successor) = self.succeed(&mut state, is_committer, number + 1);
+        if slept.is_none() && wakers.is_empty() && successor.is_none() {
+            // A lone caller: nobody to wake, and one lock less.
+            state.in_flight_wakers = wakers;
+            return next;
+        }
         drop(state);
         if let Some(word) = successor {
             word.wake_one();
         }
-        if slept && let Some(word) = self.words.get(parity(number)) {
+        if let Some(word) = slept {
             word.wake_all();
         }
         wakers.drain(..).for_each(Waker::wake);
@@ -275,8 +303,8 @@ impl CommitQueue {
         next
     }
 
-    /// Chooses the next leader, with the lock held: the committer if there is one, since under load it goes on without
-    /// being woken again; else a thread that sleeps for the next batch.
+    /// Chooses the next leader, with the lock held. A few threads lead in turn, which saves waking one that only leads;
+    /// in a crowd, and for tasks, the committer does, since it goes on without being woken again.
     fn succeed(
         &self,
         state: &mut QueueState,
@@ -293,17 +321,17 @@ impl CommitQueue {
         }
         let parity = parity(number);
         let sleepers = state.sleepers.get(parity).is_some_and(|sleepers| *sleepers > 0);
-        if sleepers && !self.has_committer {
+        let crowded = self.crowd.load(Ordering::Relaxed) >= CROWD;
+        if sleepers && !(crowded && self.has_committer) {
             let word = self.words.get(parity);
             if let Some(word) = word {
                 word.bump();
             }
             return (Next::Nobody, word);
         }
-        if sleepers || !state.filling_wakers.is_empty() || state.unattended {
-            self.call_if_idle(state);
-        }
-        (Next::Nobody, None)
+        let waiting = sleepers || !state.filling_wakers.is_empty() || state.unattended;
+        let called = waiting && self.call_if_idle(state);
+        (Next::Nobody, called.then_some(&self.committer))
     }
 
     /// Fails every open ticket. The poison is set by then.
@@ -313,32 +341,35 @@ impl CommitQueue {
         state.leading = false;
         let mut wakers = std::mem::take(&mut state.in_flight_wakers);
         wakers.append(&mut state.filling_wakers);
-        self.rouse(&mut state, 0);
-        self.rouse(&mut state, 1);
         drop(state);
-        self.words.iter().for_each(WakeWord::wake_all);
+        for word in &self.words {
+            word.bump();
+            word.wake_all();
+        }
         wakers.drain(..).for_each(Waker::wake);
     }
 
     /// What the committer thread does between calls: sleeps until it is to lead (true) or to stop (false).
     pub(crate) fn wait_for_call(&self) -> bool {
-        let mut state = self.state.lock();
         loop {
-            if state.called {
-                state.called = false;
+            let mut state = self.state.lock();
+            if std::mem::take(&mut state.called) {
                 return true;
             }
             if state.stopping {
                 return false;
             }
-            self.committer.wait(&mut state);
+            let seen = self.committer.value();
+            drop(state);
+            self.committer.sleep(seen);
         }
     }
 
     /// Lets the committer thread end once it has nothing to do.
     pub(crate) fn stop(&self) {
         self.state.lock().stopping = true;
-        self.committer.notify_all();
+        self.committer.bump();
+        self.committer.wake_all();
     }
 
     /// Whether frames wait or are being written.
@@ -357,6 +388,12 @@ impl CommitQueue {
         })
     }
 
+    /// Takes no more frames; returns the ticket of the last.
+    pub(crate) fn seal(&self) -> Ticket {
+        self.state.lock().sealed = true;
+        self.everything()
+    }
+
     /// Bytes that wait to be taken.
     pub(crate) fn queued_bytes(&self) -> u64 {
         self.state.lock().filling.bytes.len() as u64
@@ -370,20 +407,34 @@ impl CommitQueue {
         token
     }
 
-    /// The next token, and the ceiling that is promised on disk.
-    pub(crate) fn tokens(&self) -> (Token, Token) {
-        (Token(self.state.lock().next_token), Token(self.ceiling.load(Ordering::Acquire)))
+    /// The next token to be given out.
+    pub(crate) fn next_token(&self) -> Token {
+        Token(self.state.lock().next_token)
+    }
+
+    /// The ceiling that is promised on disk.
+    pub(crate) fn ceiling(&self) -> Token {
+        Token(self.ceiling.load(Ordering::Acquire))
     }
 
     pub(crate) fn raise_ceiling(&self, ceiling: Token) {
         self.ceiling.fetch_max(ceiling.0, Ordering::AcqRel);
     }
 
-    fn call_if_idle(&self, state: &mut QueueState) {
-        if !state.leading && !self.failed.load(Ordering::Acquire) {
+    /// Makes the committer the leader if there is none. It is still to be woken, once the lock is let go.
+    fn call_if_idle(&self, state: &mut QueueState) -> bool {
+        let call = !state.leading && !self.failed.load(Ordering::Acquire);
+        if call {
             state.leading = true;
             state.called = true;
-            self.committer.notify_one();
+            self.committer.bump();
+        }
+        call
+    }
+
+    fn wake_committer(&self, called: bool) {
+        if called {
+            self.committer.wake_one();
         }
     }
 
@@ -393,11 +444,14 @@ impl CommitQueue {
         std::mem::take(&mut self.state.lock().called)
     }
 
-    fn rouse(&self, state: &mut QueueState, parity: usize) -> bool {
-        if let Some(word) = self.words.get(parity) {
+    /// Changes the word of finished batches; returns it if threads sleep on it.
+    fn rouse(&self, state: &mut QueueState, parity: usize) -> Option<&WakeWord> {
+        let slept = state.sleepers.get_mut(parity).map_or(0, std::mem::take);
+        let word = self.words.get(parity).filter(|_| slept > 0);
+        if let Some(word) = word {
             word.bump();
         }
-        state.sleepers.get_mut(parity).is_some_and(|sleepers| std::mem::take(sleepers) > 0)
+        word
     }
 
     /// Keeps the wakers' allocation for a later batch.
@@ -451,11 +505,15 @@ impl Enqueue<'_> {
     /// Adds a frame.
     pub(crate) fn push(&mut self, frame: &Frame<'_>, effect: Option<Effect>) -> Result<Ticket> {
         let state = &mut *self.state;
+        if state.sealed {
+            return Err(Error::new(ErrorKind::Closed, "the store was closed"));
+        }
         let at = state.filling.bytes.len();
         frame
             .encode(self.queue.base, &mut state.filling.bytes)
             .map_err(|_| Error::new(ErrorKind::LimitExceeded, "a frame would be 16 MiB or more"))?;
         state.filling.frames += 1;
+        self.queue.gathered.store(state.filling.frames, Ordering::Relaxed);
         if let Some(effect) = effect {
             let at = u32::try_from(at).unwrap_or(u32::MAX);
             state.filling.effects.push((at, effect));
@@ -463,12 +521,13 @@ impl Enqueue<'_> {
         Ok(Ticket(state.filling.number))
     }
 
-    /// Leaves a waker with the frame just added.
-    pub(crate) fn wait_with(&mut self, waker: Option<&Waker>) {
+    /// Lets go of the queue, having left a waker with the frame just added.
+    pub(crate) fn wait_with(mut self, waker: Option<&Waker>) {
         if let Some(waker) = waker {
             self.state.filling_wakers.push(waker.clone());
-            let queue = self.queue;
-            queue.call_if_idle(&mut self.state);
+            let call = self.queue.call_if_idle(&mut self.state);
+            drop(self.state);
+            self.queue.wake_committer(call);
         }
     }
 }

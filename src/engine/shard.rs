@@ -12,7 +12,15 @@ use crate::types::{Key, Scope};
 #[derive(Debug, Default)]
 pub(crate) struct Shard {
     pub(crate) index: IndexShard,
+    pub(crate) counts: Counts,
     flights: HashTable<Box<Flight>>,
+}
+
+/// What happens to every key is counted here: the lock is held anyway, and no other processor wants the counter.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) claims: u64,
+    pub(crate) completions: u64,
 }
 
 impl Shard {

@@ -14,10 +14,6 @@ impl Counter {
         self.0.fetch_add(by, Ordering::Relaxed);
     }
 
-    pub(crate) fn sub(&self, by: u64) {
-        self.0.fetch_sub(by, Ordering::Relaxed);
-    }
-
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -25,10 +21,7 @@ impl Counter {
 
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    pub(crate) records: Counter,
-    pub(crate) claims: Counter,
     pub(crate) takeovers: Counter,
-    pub(crate) completions: Counter,
     pub(crate) replays: Counter,
     pub(crate) mismatches: Counter,
     pub(crate) in_flight: Counter,
@@ -106,16 +99,22 @@ impl Engine {
         let (spare_segments, disk_bytes, zero_filled_bytes) =
             (catalog.spare_files() as u64, catalog.allocated_bytes(), catalog.zero_filled_bytes);
         drop(catalog);
-        let index_bytes =
-            self.shards.iter().map(|shard| shard.lock().index.memory_bytes() as u64).sum();
+        let (mut records, mut index_bytes, mut claims, mut completions) = (0, 0, 0, 0);
+        for shard in &self.shards {
+            let shard = shard.lock();
+            records += shard.index.len() as u64;
+            index_bytes += shard.index.memory_bytes() as u64;
+            claims += shard.counts.claims;
+            completions += shard.counts.completions;
+        }
         let counters = &self.counters;
         Stats {
-            records: counters.records.get(),
+            records,
             in_flight: self.limits.in_flight(),
             unresolved: self.limits.unresolved(),
-            claims: counters.claims.get(),
+            claims,
             takeovers: counters.takeovers.get(),
-            completions: counters.completions.get(),
+            completions,
             replays: counters.replays.get(),
             mismatches: counters.mismatches.get(),
             met_in_flight: counters.in_flight.get(),

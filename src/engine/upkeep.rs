@@ -222,32 +222,37 @@ impl Engine {
         })
     }
 
-    /// Refuses new claims from now on.
+    /// Refuses new claims from now on. When it returns, every claim that was let in is counted as held.
     pub(crate) fn begin_close(&self) {
-        self.closing.store(true, Ordering::Release);
+        if !self.closing.swap(true, Ordering::AcqRel) {
+            self.shards.iter().for_each(|shard| drop(shard.lock()));
+        }
     }
 
     /// Closes the log cleanly: the claims in flight are stated at the head of a segment, everything is sealed, and the
     /// manifest says so. If the disk refuses, the next open recovers instead.
     pub(crate) fn close_log(&self) -> Result<()> {
-        self.closing.store(true, Ordering::Release);
+        self.begin_close();
+        let quiet = self.rewriting.lock();
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
+        drop(quiet);
+        let last = self.queue.seal();
         self.poison.check()?;
-        self.wait(self.everything())?;
+        self.wait(last)?;
         self.with_writer(|writer| writer.roll_clean(self))?;
         let NextSegments { prepared, left } = std::mem::take(&mut *self.next.lock());
         for segment in left {
             self.seal(&segment)?;
         }
-        let active = self.with_writer(|writer| writer.active().clone());
+        let active = self.with_writer(|writer| writer.last_segment());
         self.seal(&active)?;
         let now = self.time.now();
         let mut catalog = self.catalog.lock();
         let prepared: Vec<_> = prepared.into_iter().collect();
         catalog.replace(&prepared, &[], now)?;
-        catalog.mark_clean(self.queue.tokens().0, now)
+        catalog.mark_clean(self.queue.next_token(), now)
     }
 }
 

@@ -41,6 +41,10 @@ pub(crate) trait Surroundings {
 pub(crate) struct Writer {
     active: Arc<Segment>,
     tail: u32,
+    /// Records in the active segment.
+    entries: usize,
+    /// The last batch's time.
+    time: StoreTime,
     /// The checksum of the last batch's header, which the next one repeats.
     previous: u32,
     /// The last batch's sequence, and the last one known to be on stable storage.
@@ -70,6 +74,8 @@ impl Writer {
         Self {
             active,
             tail: SEGMENT_HEADER as u32,
+            entries: 0,
+            time: StoreTime(0),
             previous: 0,
             written: Token(0),
             synced: Token(0),
@@ -81,14 +87,9 @@ impl Writer {
         }
     }
 
-    pub(crate) fn active(&self) -> &Arc<Segment> {
-        &self.active
-    }
-
     /// Bytes left in the active segment, footer and all.
     pub(crate) fn room(&self) -> u64 {
-        let entries = self.active.contents().entries.len();
-        let taken = self.tail as usize + Footer::space(entries);
+        let taken = self.tail as usize + Footer::space(self.entries);
         u64::from(self.active.size).saturating_sub(taken as u64)
     }
 
@@ -140,7 +141,7 @@ impl Writer {
 
     /// How far the frames from `from` on fit into the active segment.
     fn fitting(&self, bytes: &[u8], from: usize, effects: usize) -> usize {
-        let entries = self.active.contents().entries.len() + effects;
+        let entries = self.entries + effects;
         let end = (self.active.size as usize).saturating_sub(Footer::space(entries));
         let room = end.saturating_sub(self.tail as usize + BATCH_HEADER);
         if bytes.len() - from <= room {
@@ -165,20 +166,28 @@ impl Writer {
         around: &impl Surroundings,
     ) -> Result<u32> {
         if range == (BATCH_HEADER..batch.bytes.len()) {
-            return self.append(&mut batch.bytes, 0, around);
+            // A segment that was begun since the batch was taken has drawn a higher one.
+            let taken = Some(batch.sequence).filter(|sequence| *sequence > self.written);
+            let sequence = taken.unwrap_or_else(|| around.draw_sequence());
+            return self.append(&mut batch.bytes, 0, sequence, around);
         }
         let mut part = std::mem::take(&mut self.scratch);
         part.clear();
         part.resize(BATCH_HEADER, 0);
         part.extend_from_slice(batch.bytes.get(range).unwrap_or_default());
-        let at = self.append(&mut part, 0, around);
+        let at = self.append(&mut part, 0, around.draw_sequence(), around);
         self.scratch = part;
         at
     }
 
     /// Seals and writes a batch at the tail.
-    fn append(&mut self, bytes: &mut [u8], flags: u32, around: &impl Surroundings) -> Result<u32> {
-        let sequence = around.draw_sequence();
+    fn append(
+        &mut self,
+        bytes: &mut [u8],
+        flags: u32,
+        sequence: Token,
+        around: &impl Surroundings,
+    ) -> Result<u32> {
         let fields = BatchFields {
             sequence,
             synced: self.synced,
@@ -200,17 +209,13 @@ impl Writer {
         self.tail += bytes.len() as u32;
         self.written = sequence;
         self.open_window = bytes.len() > BATCH_HEADER;
-        let mut contents = self.active.contents();
-        contents.data_end = self.tail;
-        contents.highest = sequence;
-        contents.store_time = fields.store_time;
-        drop(contents);
+        self.time = fields.store_time;
         Ok(offset + BATCH_HEADER as u32)
     }
 
     /// Notes the records of a part that was written at `at`; returns how many effects are done.
     fn note(
-        &self,
+        &mut self,
         batch: &Batch,
         mut done: usize,
         range: std::ops::Range<usize>,
@@ -238,6 +243,7 @@ impl Writer {
             }
             done += 1;
         }
+        self.entries = contents.entries.len();
         done
     }
 
@@ -256,7 +262,7 @@ impl Writer {
 
     /// Writes an empty batch, which vouches for the one before it.
     pub(crate) fn close_window(&mut self, around: &impl Surroundings) -> Result<()> {
-        self.append(&mut [0; BATCH_HEADER], 0, around)?;
+        self.append(&mut [0; BATCH_HEADER], 0, around.draw_sequence(), around)?;
         self.sync()
     }
 
@@ -270,6 +276,8 @@ impl Writer {
         self.sync()?;
         let next = around.next_segment()?;
         let left = std::mem::replace(&mut self.active, next);
+        self.describe(&left);
+        self.entries = 0;
         self.tail = SEGMENT_HEADER as u32;
         self.previous = 0;
         self.start(flags, around)?;
@@ -277,11 +285,25 @@ impl Writer {
         Ok(())
     }
 
+    /// Notes in a segment what its footer must say besides its entries.
+    fn describe(&self, segment: &Segment) {
+        let mut contents = segment.contents();
+        contents.data_end = self.tail;
+        contents.highest = self.written;
+        contents.store_time = self.time;
+    }
+
+    /// The active segment, described as its footer must be: nothing will be written to it any more.
+    pub(crate) fn last_segment(&self) -> Arc<Segment> {
+        self.describe(&self.active);
+        self.active.clone()
+    }
+
     /// Writes the head of a fresh segment: the restatement.
     pub(crate) fn start(&mut self, flags: u32, around: &impl Surroundings) -> Result<()> {
         let mut head = vec![0; BATCH_HEADER];
         around.restate(&mut head)?;
-        self.append(&mut head, FLAG_RESTATEMENT | flags, around)?;
+        self.append(&mut head, FLAG_RESTATEMENT | flags, around.draw_sequence(), around)?;
         self.sync()
     }
 }

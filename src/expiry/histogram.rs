@@ -35,7 +35,8 @@ impl ExpiryHistogram {
 
     /// The bytes of the buckets that had wholly expired at `now`: all that expired but for one bucket at most.
     pub(crate) fn expired_bytes(&self, now: StoreTime) -> u64 {
-        let whole = now.0.saturating_sub(self.start_ms).saturating_add(1) / self.width_ms;
+        let Some(past_ms) = now.0.checked_sub(self.start_ms) else { return 0 };
+        let whole = past_ms.saturating_add(1) / self.width_ms;
         let whole = usize::try_from(whole).unwrap_or(BUCKETS).min(BUCKETS);
         self.bytes.iter().take(whole).sum()
     }
@@ -56,6 +57,13 @@ mod tests {
         }
         let all: u64 = records.iter().map(|(_, bytes)| bytes).sum();
         assert_eq!(histogram.expired_bytes(StoreTime(1 << 40)), all);
+    }
+
+    #[test]
+    fn records_of_one_moment_expire_at_that_moment() {
+        let histogram = ExpiryHistogram::new([(StoreTime(500), 10)].into_iter());
+        assert_eq!(histogram.expired_bytes(StoreTime(499)), 0);
+        assert_eq!(histogram.expired_bytes(StoreTime(500)), 10);
     }
 
     #[test]

@@ -36,6 +36,17 @@ pub(crate) struct StoreClock {
     leap: Mutex<Option<Leap>>,
 }
 
+/// The time at one moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    /// By which expiry is judged.
+    pub(crate) now: StoreTime,
+    /// From which deadlines are counted.
+    pub(crate) latest: StoreTime,
+    /// By which leases are measured.
+    pub(crate) monotonic_ms: u64,
+}
+
 /// A leap that waits for its confirmation.
 #[derive(Debug, Clone, Copy)]
 struct Leap {
@@ -64,8 +75,21 @@ impl StoreClock {
         }
     }
 
+    /// One reading of the clock, for all that a decision needs of it.
+    pub(crate) fn moment(&self) -> Moment {
+        let monotonic_ms = self.read();
+        let now = self.at(monotonic_ms);
+        let latest = now.plus_ms(self.held_back_ms.load(Ordering::Acquire));
+        Moment { now, latest, monotonic_ms }
+    }
+
     /// The time by which expiry is judged. Never goes back.
     pub(crate) fn now(&self) -> StoreTime {
+        self.at(self.read())
+    }
+
+    /// Reads the monotonic clock, and notices a leap of it.
+    fn read(&self) -> u64 {
         let monotonic = self.clock.monotonic_ms();
         let seen = self.seen_ms.load(Ordering::Relaxed);
         if monotonic > seen {
@@ -75,13 +99,12 @@ impl StoreClock {
                 self.seen_ms.fetch_max(monotonic, Ordering::Relaxed);
             }
         }
-        self.at(monotonic)
+        monotonic
     }
 
     /// The latest that the time can be: what deadlines are counted from.
     pub(crate) fn latest(&self) -> StoreTime {
-        let now = self.now();
-        now.plus_ms(self.held_back_ms.load(Ordering::Acquire))
+        self.moment().latest
     }
 
     /// How much of a leap is held back, in milliseconds.

@@ -21,17 +21,17 @@ pub struct Pending<T> {
 #[derive(Debug)]
 enum State<T> {
     Refused(crate::Error),
-    Waiting { value: T, ticket: Ticket, waker: Option<Waker> },
+    Waiting { value: T, ticket: Ticket, left: LeftWaker },
     Told,
 }
 
 impl<T> Pending<T> {
-    pub(crate) fn new(inner: &Arc<Inner>, decided: Result<(T, Ticket)>) -> Self {
+    pub(crate) fn new(inner: Arc<Inner>, decided: Result<(T, Ticket)>) -> Self {
         let state = match decided {
-            Ok((value, ticket)) => State::Waiting { value, ticket, waker: None },
+            Ok((value, ticket)) => State::Waiting { value, ticket, left: LeftWaker::None },
             Err(error) => State::Refused(error),
         };
-        Self { inner: inner.clone(), state }
+        Self { inner, state }
     }
 
     pub(crate) fn inner(&self) -> &Arc<Inner> {
@@ -56,8 +56,8 @@ impl<T: Unpin> Future for Pending<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
         let this = &mut *self;
-        if let State::Waiting { ticket, waker, .. } = &mut this.state
-            && this.inner.poll_ticket(*ticket, waker, cx).is_pending()
+        if let State::Waiting { ticket, left, .. } = &mut this.state
+            && this.inner.poll_ticket(*ticket, left, cx).is_pending()
         {
             return Poll::Pending;
         }
@@ -82,24 +82,36 @@ impl<T> Drop for Pending<T> {
     }
 }
 
+/// The waker that a waiting task has left with its batch. The first is not kept beside it: as a rule the task is polled
+/// again only when it is done.
+#[derive(Debug)]
+pub(crate) enum LeftWaker {
+    None,
+    First,
+    Kept(Waker),
+}
+
 impl Inner {
-    /// Waits, as a task, for a ticket's fate. `left` is the waker that was left with its batch.
+    /// Waits, as a task, for a ticket's fate. `left` says which waker was left with its batch.
     pub(crate) fn poll_ticket(
         &self,
         ticket: Ticket,
-        left: &mut Option<Waker>,
+        left: &mut LeftWaker,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         if self.engine.fate(ticket).is_some() {
             return Poll::Ready(());
         }
-        if left.as_ref().is_some_and(|left| left.will_wake(cx.waker())) {
+        if matches!(left, LeftWaker::Kept(left) if left.will_wake(cx.waker())) {
             return Poll::Pending;
         }
         if !self.engine.register(ticket, cx.waker()) {
             return Poll::Ready(());
         }
-        *left = Some(cx.waker().clone());
+        *left = match left {
+            LeftWaker::None => LeftWaker::First,
+            LeftWaker::First | LeftWaker::Kept(_) => LeftWaker::Kept(cx.waker().clone()),
+        };
         Poll::Pending
     }
 }

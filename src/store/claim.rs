@@ -18,7 +18,7 @@ pub struct ClaimContext {
     inner: Arc<Inner>,
     scope: Scope,
     key: Key,
-    operation: Arc<str>,
+    operation: Option<Arc<str>>,
     granted: Granted,
 }
 
@@ -26,7 +26,7 @@ impl ClaimContext {
     /// What a gateway deduplicates by: the same for every attempt at this key.
     #[must_use]
     pub fn downstream_key(&self) -> DownstreamKey {
-        DownstreamKey::derive(&self.scope, &self.operation, &self.key)
+        DownstreamKey::derive(&self.scope, self.operation.as_deref().unwrap_or(""), &self.key)
     }
 
     /// The fencing token: higher than that of every earlier claim in this store.
@@ -80,7 +80,7 @@ impl ClaimContext {
     pub fn save_checkpoint(&self, checkpoint: Checkpoint) -> Pending<()> {
         let (hash, token) = (self.granted.hash, self.granted.token);
         let decided = self.inner.engine.checkpoint(hash, token, checkpoint);
-        self.inner.pending(decided, ())
+        Pending::new(self.inner.clone(), decided.map(|ticket| ((), ticket)))
     }
 }
 
@@ -88,8 +88,8 @@ impl ClaimContext {
 /// dropping it without follows the claim's [`DropPolicy`](crate::DropPolicy).
 #[must_use = "a claim that is dropped follows its policy: complete it or release it"]
 pub struct Claim {
-    context: ClaimContext,
-    armed: bool,
+    /// Taken when the claim ends, so that its drop does nothing then.
+    context: Option<ClaimContext>,
 }
 
 impl Claim {
@@ -97,11 +97,10 @@ impl Claim {
         inner: Arc<Inner>,
         scope: Scope,
         key: Key,
-        operation: Arc<str>,
+        operation: Option<Arc<str>>,
         granted: Granted,
     ) -> Self {
-        inner.hold();
-        Self { context: ClaimContext { inner, scope, key, operation, granted }, armed: true }
+        Self { context: Some(ClaimContext { inner, scope, key, operation, granted }) }
     }
 
     /// Stores the response: every retry gets it until the TTL is over. Decided when called; the value only waits for
@@ -109,12 +108,10 @@ impl Claim {
     ///
     /// A completion that is refused (too large, disk full) gives the claim back inside of its error.
     pub fn complete(self, response: StoredResponse) -> CompleteCall {
-        let Granted { hash, token, .. } = self.context.granted;
-        let inner = self.context.inner.clone();
-        let decided = match inner.engine.complete(hash, token, response) {
+        let Granted { hash, token, .. } = self.granted;
+        let decided = match self.inner.engine.complete(hash, token, response) {
             Ok((record, ticket)) => {
-                self.disarm();
-                Ok(Pending::new(&inner, Ok((Record::new(record, false), ticket))))
+                Ok(Pending::new(self.end(), Ok((Record::new(record, false), ticket))))
             }
             Err((error, response)) => {
                 Err(Box::new(CompleteError { error, returned: Some(Box::new((self, response))) }))
@@ -128,29 +125,32 @@ impl Claim {
     /// # Errors
     /// [`LeaseLost`](crate::ErrorKind::LeaseLost) if the claim was over already.
     pub fn release(self) -> Pending<()> {
-        let Granted { hash, token, .. } = self.context.granted;
-        let inner = self.context.inner.clone();
-        let decided = inner.engine.release(hash, token);
-        self.disarm();
-        inner.pending(decided, ())
+        let Granted { hash, token, .. } = self.granted;
+        let decided = self.inner.engine.release(hash, token);
+        Pending::new(self.end(), decided.map(|ticket| ((), ticket)))
     }
 
     /// What is known of this attempt, to keep or to pass on.
     #[must_use]
     pub fn context(&self) -> &ClaimContext {
-        &self.context
+        self
     }
 
-    fn disarm(mut self) {
-        self.armed = false;
+    /// Ends the guard: its claim was ended, or is lost.
+    fn end(mut self) -> Arc<Inner> {
+        let context = self.context.take().expect(HAS_CONTEXT);
+        context.inner.let_go();
+        context.inner
     }
 }
+
+const HAS_CONTEXT: &str = "a claim has its context until it ends";
 
 impl std::ops::Deref for Claim {
     type Target = ClaimContext;
 
     fn deref(&self) -> &ClaimContext {
-        &self.context
+        self.context.as_ref().expect(HAS_CONTEXT)
     }
 }
 
@@ -165,12 +165,12 @@ impl fmt::Debug for Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let Granted { hash, token, .. } = self.context.granted;
-        let engine = &self.context.inner.engine;
-        if self.armed && engine.abandon(hash, token) {
+        let Some(context) = &self.context else { return };
+        let engine = &context.inner.engine;
+        if engine.abandon(context.granted.hash, context.granted.token) {
             engine.nudge();
         }
-        self.context.inner.let_go();
+        context.inner.let_go();
     }
 }
 

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use super::call::LeftWaker;
 use super::{Claim, InFlight, Inner, Late, Mismatch, Outcome, Record, Unresolved};
 use crate::engine::{Decided, Decision, OpenClaim, Ticket};
 use crate::error::Result;
@@ -33,7 +34,8 @@ impl ClaimCall {
 
     fn open(&mut self) -> Result<()> {
         if let Some(request) = self.request.take() {
-            self.deciding.claim = Some(Box::new(self.deciding.inner.engine.open_claim(request)?));
+            self.deciding.claim =
+                Some(Box::new(self.deciding.inner()?.engine.open_claim(request)?));
         }
         Ok(())
     }
@@ -50,43 +52,58 @@ impl Future for ClaimCall {
 
 /// A claim between its decision and the telling of it.
 ///
-/// If it is dropped in between, a claim it won is released, whatever the policy: its caller never had it.
+/// If it is dropped in between, a claim it won is taken back, whatever the policy: its caller never had it.
 #[derive(Debug)]
 pub(crate) struct Deciding {
-    pub(crate) inner: Arc<Inner>,
+    /// Moves into the outcome.
+    inner: Option<Arc<Inner>>,
     pub(crate) claim: Option<Box<OpenClaim>>,
     decided: Option<Decided>,
-    waker: Option<Waker>,
+    left: LeftWaker,
 }
 
 impl Deciding {
     pub(crate) fn new(inner: Arc<Inner>, claim: Option<Box<OpenClaim>>) -> Self {
-        Self { inner, claim, decided: None, waker: None }
+        Self { inner: Some(inner), claim, decided: None, left: LeftWaker::None }
+    }
+
+    fn inner(&self) -> Result<&Arc<Inner>> {
+        self.inner.as_ref().ok_or_else(super::call::told_already)
+    }
+
+    /// Begins again, with what an outcome that was not the end gave back.
+    pub(crate) fn again(&mut self, inner: Arc<Inner>, claim: Box<OpenClaim>) {
+        self.inner = Some(inner);
+        self.claim = Some(claim);
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Outcome>> {
         if self.decided.is_none() {
             let ticket = self.decide(Some(cx.waker()))?;
             // A decision that was enqueued has left the waker with its batch.
-            self.waker = (ticket != Ticket::DONE && self.won()).then(|| cx.waker().clone());
+            if ticket != Ticket::DONE && self.won() {
+                self.left = LeftWaker::First;
+                return Poll::Pending;
+            }
         }
         let ticket = self.ticket();
-        if self.inner.poll_ticket(ticket, &mut self.waker, cx).is_pending() {
+        let inner = self.inner.as_ref().ok_or_else(super::call::told_already)?;
+        if inner.poll_ticket(ticket, &mut self.left, cx).is_pending() {
             return Poll::Pending;
         }
-        let fate = self.inner.engine.fate(ticket).unwrap_or(Ok(()));
+        let fate = inner.engine.fate(ticket).unwrap_or(Ok(()));
         Poll::Ready(self.tell(fate))
     }
 
     pub(crate) fn wait(&mut self) -> Result<Outcome> {
         let ticket = self.decide(None)?;
-        let fate = self.inner.engine.wait(ticket);
+        let fate = self.inner()?.engine.wait(ticket);
         self.tell(fate)
     }
 
     fn decide(&mut self, waker: Option<&Waker>) -> Result<Ticket> {
         let claim = self.claim.as_ref().ok_or_else(super::call::told_already)?;
-        self.decided = Some(self.inner.engine.claim(claim, waker)?);
+        self.decided = Some(self.inner()?.engine.claim(claim, waker)?);
         Ok(self.ticket())
     }
 
@@ -103,11 +120,15 @@ impl Deciding {
     }
 
     fn tell(&mut self, fate: Result<()>) -> Result<Outcome> {
-        self.waker = None;
+        self.left = LeftWaker::None;
         let decided = self.decided.take().ok_or_else(super::call::told_already)?;
+        if let (Err(error), Decision::Claimed(_)) = (&fate, &decided.decision) {
+            self.inner()?.let_go();
+            return Err(error.clone());
+        }
         fate?;
         let claim = self.claim.take().ok_or_else(super::call::told_already)?;
-        let inner = self.inner.clone();
+        let inner = self.inner.take().ok_or_else(super::call::told_already)?;
         Ok(match decided.decision {
             Decision::Claimed(granted) => {
                 let ClaimRequest { scope, key, operation, .. } = claim.request;
@@ -134,9 +155,11 @@ impl Drop for Deciding {
         let Some(Decided { decision: Decision::Claimed(granted), .. }) = &self.decided else {
             return;
         };
-        // If the store is poisoned there is nothing to release: the outcome is unknown to everyone.
-        if self.inner.engine.release(granted.hash, granted.token).is_ok() {
-            self.inner.engine.nudge();
+        let Ok(inner) = self.inner() else { return };
+        // If the store is poisoned there is nothing to take back: the outcome is unknown to everyone.
+        if inner.engine.take_back(granted.hash, granted.token).is_ok() {
+            inner.engine.nudge();
         }
+        inner.let_go();
     }
 }

@@ -73,7 +73,7 @@ impl FlightCall {
             let flight = InFlight { inner, claim, ended, lease_left_ms, caller, attempt };
             return Look::Told(Outcome::InFlight(flight));
         }
-        self.deciding.claim = Some(claim);
+        self.deciding.again(inner.clone(), claim);
         if self.listening.as_ref().is_some_and(|(event, _)| Arc::ptr_eq(event, &ended)) {
             return Look::Wait;
         }

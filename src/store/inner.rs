@@ -4,7 +4,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use parking_lot::{Condvar, Mutex};
@@ -26,15 +26,15 @@ pub(crate) enum Creation {
 pub(crate) struct Inner {
     pub(crate) engine: Arc<Engine>,
     body: Mutex<Option<Body>>,
-    /// Claims that somebody holds.
-    held: AtomicUsize,
     released: (Mutex<()>, Condvar),
 }
 
 /// What an open store has besides its engine.
 #[derive(Debug)]
 struct Body {
-    threads: Vec<JoinHandle<()>>,
+    /// Upkeep and compaction end before the log is closed, the committer after.
+    upkeep: Vec<JoinHandle<()>>,
+    committer: Option<JoinHandle<()>>,
     lock: Box<dyn DirLock>,
 }
 
@@ -78,23 +78,17 @@ impl Inner {
         let engine = engine::recover(env, options)?;
         // The first round prepares the next segment, so that the store does not start by waiting for one.
         engine.step_upkeep();
-        let threads = if env.threads { spawn(&engine)? } else { Vec::new() };
+        let (upkeep, committer) = if env.threads { spawn(&engine)? } else { Default::default() };
         Ok(Arc::new(Self {
             engine,
-            body: Mutex::new(Some(Body { threads, lock })),
-            held: AtomicUsize::new(0),
+            body: Mutex::new(Some(Body { upkeep, committer, lock })),
             released: Default::default(),
         }))
     }
 
-    /// Counts a claim that somebody holds.
-    pub(crate) fn hold(&self) {
-        self.held.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts one that nobody holds any more.
+    /// Counts a claim that nobody holds any more.
     pub(crate) fn let_go(&self) {
-        if self.held.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if self.engine.held.fetch_sub(1, Ordering::AcqRel) == 1 {
             let _guard = self.released.0.lock();
             self.released.1.notify_all();
         }
@@ -106,7 +100,7 @@ impl Inner {
         let start_ms = self.engine.time.monotonic_ms();
         let mut guard = self.released.0.lock();
         loop {
-            let held = self.held.load(Ordering::Acquire);
+            let held = self.engine.held.load(Ordering::Acquire);
             let waited_ms = self.engine.time.monotonic_ms().saturating_sub(start_ms);
             if held == 0 || waited_ms >= limit_ms {
                 return held;
@@ -129,12 +123,11 @@ impl Body {
     fn shut(self, engine: &Engine) -> Result<()> {
         engine.begin_close();
         engine.stop_upkeep();
+        // A thread that panicked has poisoned the store, and said so by that.
+        self.upkeep.into_iter().for_each(|thread| drop(thread.join()));
         let closed = engine.close_log();
         engine.stop_committer();
-        for thread in self.threads {
-            // A thread that panicked has poisoned the store, and said so by that.
-            let _ = thread.join();
-        }
+        self.committer.into_iter().for_each(|thread| drop(thread.join()));
         engine.timers.fire_all();
         drop(self.lock);
         closed
@@ -145,8 +138,9 @@ impl Drop for Inner {
     fn drop(&mut self) {
         let Some(body) = self.body.get_mut().take() else { return };
         let current = std::thread::current().id();
-        if body.threads.iter().any(|thread| thread.thread().id() == current) {
-            // A waker that the committer woke held the last clone: the committer cannot wait for itself.
+        let mut threads = body.upkeep.iter().chain(&body.committer);
+        if threads.any(|thread| thread.thread().id() == current) {
+            // A waker that one of them woke held the last clone: a thread cannot wait for itself.
             let engine = self.engine.clone();
             let _ = std::thread::Builder::new()
                 .name("oncekey-close".into())
@@ -158,7 +152,8 @@ impl Drop for Inner {
     }
 }
 
-fn spawn(engine: &Arc<Engine>) -> Result<Vec<JoinHandle<()>>> {
+/// Starts upkeep and compaction, and the committer.
+fn spawn(engine: &Arc<Engine>) -> Result<(Vec<JoinHandle<()>>, Option<JoinHandle<()>>)> {
     let start = |name: &str, run: fn(&Engine)| {
         let engine = engine.clone();
         std::thread::Builder::new()
@@ -166,11 +161,11 @@ fn spawn(engine: &Arc<Engine>) -> Result<Vec<JoinHandle<()>>> {
             .spawn(move || run(&engine))
             .map_err(|error| Error::io(format_args!("starting the thread {name}"), error))
     };
-    Ok(vec![
-        start("oncekey-commit", Engine::run_committer)?,
+    let upkeep = vec![
         start("oncekey-upkeep", Engine::run_upkeep)?,
         start("oncekey-compact", Engine::run_compaction)?,
-    ])
+    ];
+    Ok((upkeep, Some(start("oncekey-commit", Engine::run_committer)?)))
 }
 
 fn lock(env: &Environment, options: &Options) -> Result<Box<dyn DirLock>> {

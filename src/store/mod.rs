@@ -31,7 +31,7 @@ pub use outcome::{InFlight, Late, Mismatch, Outcome};
 pub use record::{Entry, Record};
 pub use unresolved::{Resolution, Unresolved};
 
-use crate::engine::{Found, RecoveryReport, Stats, Ticket};
+use crate::engine::{Found, RecoveryReport, Stats};
 use crate::error::Result;
 use crate::ids::StoreId;
 use crate::options::Options;
@@ -141,7 +141,7 @@ impl Store {
             };
             (entry, ticket)
         });
-        Pending::new(&self.inner, found)
+        Pending::new(self.inner.clone(), found)
     }
 
     /// Settles an unresolved attempt. The key is replayed or free from then on.
@@ -155,7 +155,7 @@ impl Store {
             Resolution::NotExecuted => None,
         };
         let decided = self.inner.engine.resolve(scope, key, response);
-        Pending::new(&self.inner, decided.map(|ticket| ((), ticket)))
+        Pending::new(self.inner.clone(), decided.map(|ticket| ((), ticket)))
     }
 
     /// Every unresolved attempt, oldest first. Their number is limited by
@@ -180,7 +180,7 @@ impl Store {
     /// # Errors
     /// [`InFlight`](crate::ErrorKind::InFlight) if the key is in flight or unresolved.
     pub fn forget(&self, scope: &Scope, key: &Key) -> Pending<bool> {
-        Pending::new(&self.inner, self.inner.engine.forget(scope, key))
+        Pending::new(self.inner.clone(), self.inner.engine.forget(scope, key))
     }
 
     /// Forgets every record of a scope, and says how many. Keys in flight or unresolved stay. It reads every record of
@@ -189,7 +189,7 @@ impl Store {
     /// # Errors
     /// As [`forget`](Self::forget), of the first that fails; those before it are forgotten.
     pub fn forget_scope(&self, scope: &Scope) -> Pending<u64> {
-        Pending::new(&self.inner, self.inner.engine.forget_scope(scope))
+        Pending::new(self.inner.clone(), self.inner.engine.forget_scope(scope))
     }
 
     /// Waits until everything decided so far is on stable storage, in either durability.
@@ -197,7 +197,9 @@ impl Store {
     /// # Errors
     /// [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) if the disk fails.
     pub fn flush(&self) -> FlushCall {
-        FlushCall { pending: Pending::new(&self.inner, Ok(((), self.inner.engine.everything()))) }
+        FlushCall {
+            pending: Pending::new(self.inner.clone(), Ok(((), self.inner.engine.everything()))),
+        }
     }
 
     /// What the store holds and has done.
@@ -305,11 +307,5 @@ impl Store {
     /// One compaction; false if none was worth it.
     pub fn step_compact(&self) -> bool {
         self.inner.engine.step_compact()
-    }
-}
-
-impl Inner {
-    pub(crate) fn pending<T>(self: &Arc<Self>, decided: Result<Ticket>, value: T) -> Pending<T> {
-        Pending::new(self, decided.map(|ticket| (value, ticket)))
     }
 }

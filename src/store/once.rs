@@ -132,7 +132,25 @@ impl<F> OnceCall<F> {
         F: FnOnce(ClaimContext) -> Fut,
         Fut: Future<Output = Result<StoredResponse, Abort<E>>>,
     {
-        block_on(self.run())
+        let Self { store, request, execute, limit } = self;
+        let mut outcome = store.claim(request).wait()?;
+        if let Outcome::InFlight(flight) = outcome {
+            outcome = flight.wait(limit).wait()?;
+        }
+        let claim = match won(outcome) {
+            Ok(claim) => claim,
+            Err(answer) => return answer,
+        };
+        match block_on(execute(claim.context().clone())) {
+            Ok(response) => Ok(claim.complete(response).wait().map_err(Error::from)?),
+            Err(Abort { error, release }) => {
+                if release {
+                    // A claim that was lost meanwhile is somebody else's to release; the handler's error is the news.
+                    let _ = claim.release().wait();
+                }
+                Err(OnceError::Handler(error))
+            }
+        }
     }
 
     async fn run<Fut, E>(self) -> Result<Record, OnceError<E>>
@@ -144,15 +162,23 @@ impl<F> OnceCall<F> {
         if let Outcome::InFlight(flight) = outcome {
             outcome = flight.wait(self.limit).await?;
         }
-        match outcome {
-            Outcome::Claimed(claim) => run_claimed(claim, self.execute).await,
-            Outcome::Replay(record) => Ok(record),
-            Outcome::InFlight(flight) => Err(OnceError::InFlight(flight)),
-            Outcome::Mismatch(mismatch) => Err(OnceError::Mismatch(mismatch)),
-            Outcome::Unresolved(unresolved) => Err(OnceError::Unresolved(unresolved)),
-            Outcome::Expired(late) => Err(OnceError::Expired(late)),
+        match won(outcome) {
+            Ok(claim) => run_claimed(claim, self.execute).await,
+            Err(answer) => answer,
         }
     }
+}
+
+/// The claim if it was won, and what to answer if not.
+fn won<E>(outcome: Outcome) -> Result<Claim, Result<Record, OnceError<E>>> {
+    Err(match outcome {
+        Outcome::Claimed(claim) => return Ok(claim),
+        Outcome::Replay(record) => Ok(record),
+        Outcome::InFlight(flight) => Err(OnceError::InFlight(flight)),
+        Outcome::Mismatch(mismatch) => Err(OnceError::Mismatch(mismatch)),
+        Outcome::Unresolved(unresolved) => Err(OnceError::Unresolved(unresolved)),
+        Outcome::Expired(late) => Err(OnceError::Expired(late)),
+    })
 }
 
 async fn run_claimed<F, Fut, E>(claim: Claim, execute: F) -> Result<Record, OnceError<E>>

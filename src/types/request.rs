@@ -20,7 +20,7 @@ use super::{Caller, DropPolicy, Fingerprint, Key, Scope};
 pub struct ClaimRequest {
     pub(crate) scope: Scope,
     pub(crate) key: Key,
-    pub(crate) operation: Arc<str>,
+    pub(crate) operation: Option<Arc<str>>,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) caller: Option<Box<Caller>>,
     pub(crate) ttl: Option<Duration>,
@@ -35,7 +35,7 @@ impl ClaimRequest {
         Self {
             scope,
             key,
-            operation: Arc::from(""),
+            operation: None,
             fingerprint: Fingerprint::EMPTY,
             caller: None,
             ttl: None,
@@ -47,8 +47,9 @@ impl ClaimRequest {
     /// What is being done (`POST /v1/charges`); compared as the payload is.
     #[must_use]
     pub fn operation(mut self, operation: impl Into<Arc<str>>) -> Self {
-        self.operation = operation.into();
-        self.fingerprint.set_operation(&self.operation);
+        let operation = operation.into();
+        self.fingerprint.set_operation(&operation);
+        self.operation = Some(operation);
         self
     }
 

@@ -66,7 +66,8 @@ impl Claims {
         Ok(claims)
     }
 
-    fn apply(&mut self, frame: &Frame<'_>, hasher: &KeyHasher) {
+    /// Takes in the next frame of the log.
+    pub(crate) fn apply(&mut self, frame: &Frame<'_>, hasher: &KeyHasher) {
         match frame {
             Frame::Claim(claim) => self.claim(claim, hasher),
             Frame::Completion(completion) => {
@@ -117,6 +118,11 @@ impl Claims {
         {
             self.flights.remove(&known);
         }
+    }
+
+    /// The claims, as the log left them.
+    pub(crate) fn into_flights(self) -> impl Iterator<Item = Flight> {
+        self.flights.into_values()
     }
 
     /// The claims, ownerless now: their process is gone. One that must not run twice becomes unresolved.

@@ -13,6 +13,8 @@ mod report;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub(crate) use census::{Data, each_frame, record_of};
+pub(crate) use claims::Claims;
 pub(crate) use records::frame_bytes;
 pub use report::{DamageReport, RecoveryReport};
 
@@ -29,7 +31,6 @@ use crate::index::{Geometry, KeyHasher};
 use crate::log::{MANIFEST_FILE, MANIFEST_TMP, Manifest, ManifestFault, SegmentKind, manifest};
 use crate::options::Options;
 use census::{Census, Counted};
-use claims::Claims;
 use records::Records;
 
 /// Makes the manifest of a new store. `open` does the rest.
