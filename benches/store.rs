@@ -34,10 +34,6 @@ impl Bench {
         Self { store, _dir: dir }
     }
 
-    fn durable() -> Self {
-        Self::new(&Options::new())
-    }
-
     /// A store with so many completed records.
     fn filled(records: u64) -> Self {
         let bench = Self::new(&Options::new().durability(Durability::Interval(SECOND)));

@@ -9,6 +9,10 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Result};
 use crate::types::StoredResponse;
 
+/// The most that the bytes of another type can make decoding allocate. What a response can hold stays below it: a
+/// body has less than 16 MiB, and each byte of it counts for 16 at most.
+const DECODE_LIMIT: usize = 512 << 20;
+
 impl StoredResponse {
     /// A response of a value, in bincode.
     ///
@@ -25,7 +29,7 @@ impl StoredResponse {
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the bytes are not such a value, or go on after it.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
-        let config = bincode::config::standard();
+        let config = bincode::config::standard().with_limit::<DECODE_LIMIT>();
         let (value, read) = bincode::serde::decode_from_slice(self.body(), config)
             .map_err(|error| Error::invalid(format!("the response is another type: {error}")))?;
         if read == self.body().len() {

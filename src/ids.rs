@@ -67,7 +67,8 @@ impl Slot {
     /// The slot of a file name, if it is one.
     pub(crate) fn from_file_name(name: &str) -> Option<Self> {
         let digits = name.strip_prefix("segment-")?;
-        (digits.len() == 5).then(|| digits.parse().ok()).flatten().map(Self)
+        let named = digits.len() == 5 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        named.then(|| digits.parse().ok()).flatten().map(Self)
     }
 }
 

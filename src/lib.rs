@@ -33,6 +33,7 @@ mod error;
 mod expiry;
 mod ids;
 mod index;
+mod inspect;
 mod log;
 mod options;
 mod random;
@@ -44,6 +45,10 @@ mod types;
 pub use engine::{DamageReport, RecoveryReport, Stats};
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{StoreId, StoreTime, Token};
+pub use inspect::{
+    Inspector, KeyDetail, KeyFilter, KeyRow, KeyState, Keys, Owner, SegmentSummary, Summary,
+    VerifyReport,
+};
 pub use options::{Durability, Options};
 pub use store::{
     Abort, Claim, ClaimCall, ClaimContext, CloseCall, Closed, CompleteCall, CompleteError, Entry,

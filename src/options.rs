@@ -21,6 +21,9 @@ pub enum Durability {
 /// How long one duration may be: a hundred years. Longer ones are refused rather than clamped.
 const MAX_DURATION: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
+/// The least that can be called a leap: what passes between two looks at the clock must not be doubted.
+const MIN_LEAP_THRESHOLD: Duration = Duration::from_secs(10);
+
 /// How a store is opened: defaults for requests, limits, durability.
 ///
 /// ```
@@ -169,6 +172,14 @@ impl Options {
             check_duration("sync interval", interval)?;
         }
         check_duration("window of the scope limit", self.scope_window)?;
+        if self.leap_threshold < MIN_LEAP_THRESHOLD {
+            return Err(Error::invalid(format!(
+                "a leap threshold of {} ms: the clock is looked at about once a second, so less than {} s would doubt \
+                 all time that passes",
+                self.leap_threshold.as_millis(),
+                MIN_LEAP_THRESHOLD.as_secs()
+            )));
+        }
         let size = self.segment_bytes;
         if !size.is_power_of_two() || !(1 << 16..=1 << 30).contains(&size) {
             return Err(Error::invalid(format!(

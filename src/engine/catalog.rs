@@ -35,7 +35,7 @@ impl Need {
 }
 
 /// Spare files that are kept.
-const SPARES: usize = 2;
+pub(crate) const SPARES: usize = 2;
 
 #[derive(Debug)]
 pub(crate) struct Catalog {

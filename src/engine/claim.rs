@@ -216,6 +216,7 @@ impl Engine {
         if self.closing.load(Ordering::Acquire) {
             return Err(closing());
         }
+        self.limits.admit_policy(claim.policy)?;
         self.check_room(flight.reserve())?;
         let moment = self.time.moment();
         let claimed_at = moment.latest;
@@ -272,7 +273,7 @@ impl Engine {
             return Err(Error::new(ErrorKind::NotFound, "the claim ended meanwhile"));
         };
         self.limits.leave(&old);
-        match self.begin(&mut shard, claim, (None, Some(late)), waker) {
+        match self.begin(&mut shard, claim, (old.replaces, Some(late)), waker) {
             Ok(decided) => Ok(decided),
             Err(error) => {
                 self.limits.enter(&old);
@@ -357,7 +358,8 @@ impl Engine {
             return Ok(());
         }
         let spoken_for = self.limits.reserved_bytes() + self.queue.queued_bytes();
-        if self.room.load(Ordering::Relaxed) >= spoken_for.saturating_add(need) {
+        let has_room = self.room.load(Ordering::Relaxed) >= spoken_for.saturating_add(need);
+        if has_room && !self.spares_used.load(Ordering::Relaxed) {
             return Ok(());
         }
         Err(Error::new(

@@ -1,5 +1,6 @@
 //! Committing: leading a batch to disk and into the index, and waiting for one.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
@@ -64,7 +65,6 @@ impl Engine {
     pub(crate) fn run_committer(&self) {
         while self.queue.wait_for_call() {
             loop {
-                self.queue.linger();
                 if self.lead(true) == Next::Nobody {
                     break;
                 }
@@ -89,6 +89,7 @@ impl Engine {
     /// Writes the filling batch and tells its waiters. The caller has won `leading`.
     fn lead(&self, is_committer: bool) -> Next {
         let mut leadership = Leadership { engine: self, told: false };
+        self.queue.linger();
         let mut state = self.writer.lock();
         let mut batch = self.queue.take_filling();
         let WriterState { writer, placed } = &mut *state;
@@ -144,6 +145,13 @@ impl Engine {
         }
     }
 
+    fn take_prepared(&self) -> Option<Arc<Segment>> {
+        let prepared = self.next.lock().prepared.take()?;
+        self.table.put(prepared.clone());
+        self.ask_upkeep(false);
+        Some(prepared)
+    }
+
     /// Raises the ceiling of tokens before it is reached.
     fn promise_tokens(&self, next: Token) -> Result<()> {
         let ceiling = self.queue.ceiling();
@@ -175,13 +183,15 @@ impl Surroundings for Engine {
     }
 
     fn next_segment(&self) -> Result<Arc<Segment>> {
-        if let Some(prepared) = self.next.lock().prepared.take() {
-            self.table.put(prepared.clone());
-            self.ask_upkeep(false);
+        if let Some(prepared) = self.take_prepared() {
             return Ok(prepared);
         }
         // Upkeep was too slow, or the disk is full. What is queued was admitted, so the spare files are used for it.
         let mut catalog = self.catalog.lock();
+        // One that upkeep was preparing has the lower id, and the log must take segments in the order of their ids.
+        if let Some(prepared) = self.take_prepared() {
+            return Ok(prepared);
+        }
         let segment = catalog
             .new_segment(Need::Log, SegmentKind::Log)
             .or_else(|_| catalog.new_segment(Need::Open, SegmentKind::Log))?;
@@ -191,9 +201,11 @@ impl Surroundings for Engine {
         Ok(segment)
     }
 
-    fn restate(&self, out: &mut Vec<u8>) -> Result<()> {
+    fn restate(&self, placed: &[Placed], out: &mut Vec<u8>) -> Result<()> {
+        let over: HashSet<Token> = placed.iter().map(|placed| placed.token).collect();
         for shard in &self.shards {
-            for flight in shard.lock().flights() {
+            let shard = shard.lock();
+            for flight in shard.flights().filter(|flight| !over.contains(&flight.token)) {
                 Frame::Claim(flight.restate()).encode(self.base, out).map_err(|_| {
                     Error::new(ErrorKind::LimitExceeded, "a claim frame would be 16 MiB or more")
                 })?;

@@ -110,8 +110,7 @@ impl Engine {
         self.redirect(&output, &moves);
         for input in inputs {
             // Whatever is still listed there has expired.
-            let entries = input.read_footer().map(|footer| footer.entries).unwrap_or_default();
-            self.unlist(input, &entries);
+            self.unlist(input);
         }
         let gone: Vec<_> =
             inputs.iter().filter_map(|segment| self.table.take(segment.slot)).collect();
@@ -167,6 +166,10 @@ impl Engine {
         for Move { hash, from, to } in moves {
             let to = Location { slot: output.slot, offset: *to };
             let mut shard = self.shard(*hash).lock();
+            // A record that expired meanwhile may be about to be replaced.
+            if let Some(flight) = shard.flight_replacing(*hash, *from) {
+                flight.replaces = Some(Spot { location: to, segment: output.id });
+            }
             if !shard.index.replace(self.geometry, *hash, *from, to) {
                 // It was forgotten meanwhile; how long it is matters little.
                 output.add_dead(64);

@@ -70,13 +70,22 @@ impl Limits {
                 self.max_in_flight_bytes
             ));
         }
-        let unresolved = self.unresolved.load(Ordering::Relaxed);
-        if policy == DropPolicy::Unresolved && unresolved >= self.max_unresolved {
-            return refuse(format!(
-                "{unresolved} attempts are unresolved, as many as Options::max_unresolved allows; resolve some"
-            ));
-        }
+        self.admit_policy(policy)?;
         self.scopes.as_ref().map_or(Ok(()), |limit| limit.admit(scope, now_ms))
+    }
+
+    /// Refuses a claim that could become unresolved while there are as many as there may be.
+    pub(crate) fn admit_policy(&self, policy: DropPolicy) -> Result<()> {
+        let unresolved = self.unresolved.load(Ordering::Relaxed);
+        if policy != DropPolicy::Unresolved || unresolved < self.max_unresolved {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::LimitExceeded,
+            format!(
+                "{unresolved} attempts are unresolved, as many as Options::max_unresolved allows; resolve some"
+            ),
+        ))
     }
 
     /// Refuses a checkpoint if the claims in flight would then take too much of a segment to state again.

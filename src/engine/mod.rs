@@ -95,6 +95,8 @@ pub(crate) struct Engine {
     /// Bytes that the log can still take without a new file; kept for when the disk is full.
     room: AtomicU64,
     disk_full: AtomicBool,
+    /// Whether files that are kept for the next open had to be used: nothing new is taken in before there is room.
+    spares_used: AtomicBool,
     /// Claims that somebody holds, or is about to be told of. Counted up under the key's lock.
     pub(crate) held: AtomicUsize,
     closing: AtomicBool,
@@ -171,6 +173,7 @@ impl Engine {
             counters: Counters::default(),
             room: AtomicU64::new(0),
             disk_full: AtomicBool::new(false),
+            spares_used: AtomicBool::new(false),
             held: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             closed: AtomicBool::new(false),

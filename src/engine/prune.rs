@@ -9,7 +9,7 @@ use super::Engine;
 use super::segment::Segment;
 use crate::error::{ErrorKind, Result};
 use crate::index::Location;
-use crate::log::FooterEntry;
+use crate::log::Footer;
 
 impl Engine {
     /// Whether a segment could be dropped whole.
@@ -47,17 +47,16 @@ impl Engine {
     }
 
     fn drop_segment(&self, segment: &Arc<Segment>) -> Result<()> {
-        match segment.read_footer() {
-            Ok(footer) => self.unlist(segment, &footer.entries),
-            // What the footer would have said can be had from the index, at the price of walking all of it.
-            Err(error) if error.kind() == ErrorKind::Corrupt => self.unlist_slow(segment),
-            Err(error) => return Err(error),
-        }
+        self.unlist(segment);
         self.release_segments(std::slice::from_ref(segment), &[])
     }
 
-    /// Removes a segment's records from the index.
-    pub(crate) fn unlist(&self, segment: &Segment, entries: &[FooterEntry]) {
+    /// Removes a segment's records from the index: all of them, or a look at one left behind would lead nowhere.
+    pub(crate) fn unlist(&self, segment: &Segment) {
+        // What the footer would have said can be had from the index, at the price of walking all of it.
+        let Ok(Footer { entries, .. }) = segment.read_footer() else {
+            return self.unlist_slow(segment);
+        };
         let mut removed = 0;
         for entry in entries.iter().filter(|entry| !entry.forget) {
             let location = Location { slot: segment.slot, offset: entry.offset };

@@ -244,7 +244,7 @@ impl CommitQueue {
         may
     }
 
-    /// The committer lets a crowd gather: as many as came last time, or as come while it gives way a few times.
+    /// The leader lets a crowd gather: as many as came last time, or as come while it gives way a few times.
     pub(crate) fn linger(&self) {
         let crowd = self.crowd.load(Ordering::Relaxed);
         if crowd < CROWD {
@@ -274,7 +274,8 @@ impl CommitQueue {
         std::mem::replace(&mut state.filling, next)
     }
 
-    /// The leader tells a batch's waiters that it is on disk, and settles who leads next.
+    /// The leader tells a batch's waiters that it is on disk, and then settles who leads next: those who were woken
+    /// first may still join the next batch, which makes it a larger one.
     pub(crate) fn tell_done(&self, mut batch: Batch, is_committer: bool) -> Next {
         let number = batch.number;
         if batch.bytes.capacity() > SPARE_BYTES {
@@ -283,23 +284,23 @@ impl CommitQueue {
         let mut state = self.state.lock();
         self.done.store(number, Ordering::Release);
         state.spare = Some(batch);
-        let mut wakers = std::mem::take(&mut state.in_flight_wakers);
         let slept = self.rouse(&mut state, parity(number));
-        let (next, successor) = self.succeed(&mut state, is_committer, number + 1);
-        if slept.is_none() && wakers.is_empty() && successor.is_none() {
-            // A lone caller: nobody to wake, and one lock less.
+        if slept.is_some() || !state.in_flight_wakers.is_empty() {
+            let mut wakers = std::mem::take(&mut state.in_flight_wakers);
+            drop(state);
+            if let Some(word) = slept {
+                word.wake_all();
+            }
+            wakers.drain(..).for_each(Waker::wake);
+            state = self.state.lock();
+            // Nobody is in flight now, so nobody has left a waker: the allocation is kept.
             state.in_flight_wakers = wakers;
-            return next;
         }
+        let (next, successor) = self.succeed(&mut state, is_committer, number + 1);
         drop(state);
         if let Some(word) = successor {
             word.wake_one();
         }
-        if let Some(word) = slept {
-            word.wake_all();
-        }
-        wakers.drain(..).for_each(Waker::wake);
-        self.give_back(wakers);
         next
     }
 
@@ -452,16 +453,6 @@ impl CommitQueue {
             word.bump();
         }
         word
-    }
-
-    /// Keeps the wakers' allocation for a later batch.
-    fn give_back(&self, wakers: Vec<Waker>) {
-        if wakers.capacity() > 0 {
-            let mut state = self.state.lock();
-            if state.in_flight_wakers.capacity() == 0 {
-                state.in_flight_wakers = wakers;
-            }
-        }
     }
 }
 

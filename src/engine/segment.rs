@@ -4,7 +4,7 @@
 //! segment leaves the table first and is recycled only when nobody else holds it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -16,8 +16,8 @@ use crate::log::{
     Footer, FooterEntry, Frame, FrameFault, Place, SEGMENT_HEADER, SegmentKind, frame_len,
 };
 
-/// What is read of a record at first: enough for most, and hardly dearer than less.
-const FIRST_READ: usize = 512;
+/// What is read of a record at first: as much as the longest one met so far, within these bounds.
+const FIRST_READ: std::ops::RangeInclusive<usize> = 256..=512;
 
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -29,6 +29,8 @@ pub(crate) struct Segment {
     pub(crate) base: StoreTime,
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) sealed: AtomicBool,
+    /// What is read of a record at first.
+    first_read: AtomicUsize,
     /// Bytes of frames whose record was replaced, forgotten or moved.
     dead_bytes: AtomicU64,
     contents: Mutex<Contents>,
@@ -108,6 +110,7 @@ impl Segment {
             base,
             file,
             sealed: AtomicBool::new(false),
+            first_read: AtomicUsize::new(*FIRST_READ.start()),
             dead_bytes: AtomicU64::new(0),
             contents: Mutex::new(contents),
         }
@@ -144,15 +147,19 @@ impl Segment {
         offset: u32,
         take: impl FnOnce(Frame<'_>) -> T,
     ) -> Result<T> {
-        let mut first = [0; FIRST_READ];
+        let mut buffer = [0; *FIRST_READ.end()];
+        let (first, _) = buffer.split_at_mut(self.first_read.load(Ordering::Relaxed));
         let count = self
             .file
-            .read_at(&mut first, u64::from(offset))
+            .read_at(first, u64::from(offset))
             .map_err(|error| self.read_error(offset, error))?;
         let read = first.get(..count).unwrap_or_default();
         let need = frame_len(read).unwrap_or(0);
         if need <= read.len() {
             return self.decode(read, offset, take);
+        }
+        if FIRST_READ.contains(&need) {
+            self.first_read.fetch_max(need, Ordering::Relaxed);
         }
         let mut whole = vec![0; need.min((self.size - offset.min(self.size)) as usize)];
         let count = self

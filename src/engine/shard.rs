@@ -6,13 +6,14 @@ use hashbrown::HashTable;
 
 use super::flight::Flight;
 use crate::ids::{KeyHash, Token};
-use crate::index::IndexShard;
+use crate::index::{IndexShard, Location};
 use crate::types::{Key, Scope};
 
 #[derive(Debug, Default)]
 pub(crate) struct Shard {
     pub(crate) index: IndexShard,
     pub(crate) counts: Counts,
+    /// Boxed: the memory of the last flight that ended is warm, that of the table is not.
     flights: HashTable<Box<Flight>>,
 }
 
@@ -34,14 +35,24 @@ impl Shard {
         if self.flights.is_empty() {
             return None;
         }
-        self.flights
-            .find_mut(hash.0, |flight| flight.is_for(scope, key))
-            .map(|flight| &mut **flight)
+        self.flights.find_mut(hash.0, |flight| flight.is_for(scope, key)).map(|flight| &mut **flight)
     }
 
     /// The flight that holds a token: the caller's claim, if it is still the newest of its key.
     pub(crate) fn flight_of(&mut self, hash: KeyHash, token: Token) -> Option<&mut Flight> {
         self.flights.find_mut(hash.0, |flight| flight.token == token).map(|flight| &mut **flight)
+    }
+
+    /// The flight whose completion will replace the record at a location.
+    pub(crate) fn flight_replacing(
+        &mut self,
+        hash: KeyHash,
+        location: Location,
+    ) -> Option<&mut Flight> {
+        let replaces = |flight: &Flight| flight.replaces.map(|spot| spot.location);
+        self.flights
+            .find_mut(hash.0, |flight| replaces(flight) == Some(location))
+            .map(|flight| &mut **flight)
     }
 
     pub(crate) fn add(&mut self, flight: Box<Flight>) {

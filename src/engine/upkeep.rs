@@ -3,11 +3,10 @@
 //!
 //! A step does one round of it and says when the next is due. A thread calls it; so can a test.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::catalog::Need;
+use super::catalog::{Need, SPARES};
 use super::flight::{Flight, State};
 use super::segment::Segment;
 use super::{Engine, NextSegments};
@@ -135,29 +134,28 @@ impl Engine {
     fn prepare_next(&self) {
         if self.next.lock().prepared.is_none() {
             match self.prepare() {
-                Ok(segment) => {
-                    self.next.lock().prepared = Some(segment);
-                    self.disk_full.store(false, Ordering::Relaxed);
-                }
+                Ok(()) => self.disk_full.store(false, Ordering::Relaxed),
                 Err(error) if error.kind() == ErrorKind::DiskFull => {
                     self.disk_full.store(true, Ordering::Relaxed);
                 }
                 Err(error) => self.fail(error),
             }
         }
-        self.catalog.lock().top_up(0);
+        let mut catalog = self.catalog.lock();
+        catalog.top_up(0);
+        self.spares_used.store(catalog.spare_files() < SPARES, Ordering::Relaxed);
     }
 
-    fn prepare(&self) -> Result<Arc<Segment>> {
+    /// Prepares a segment. It is offered before the catalog is let go: nobody may take a later one before it.
+    fn prepare(&self) -> Result<()> {
         let mut catalog = self.catalog.lock();
         let segment = catalog.new_segment(Need::Log, SegmentKind::Log)?;
-        match catalog.admit(&segment, self.time.now()) {
-            Ok(()) => Ok(segment),
-            Err(error) => {
-                catalog.give_back(segment.slot);
-                Err(error)
-            }
+        if let Err(error) = catalog.admit(&segment, self.time.now()) {
+            catalog.give_back(segment.slot);
+            return Err(error);
         }
+        self.next.lock().prepared = Some(segment);
+        Ok(())
     }
 
     /// Ends leases of dropped claims, and forgets abandoned ones whose TTL is over.
@@ -216,6 +214,8 @@ impl Engine {
 
     /// Waits for everything decided so far to be on stable storage.
     pub(crate) fn sync_now(&self) -> Result<()> {
+        // After a failed sync the next one has nothing to write: its success would prove nothing.
+        self.poison.check()?;
         self.with_writer(super::writer::Writer::sync).map_err(|error| {
             self.fail(error);
             self.poison.outcome_unknown()
@@ -263,6 +263,6 @@ fn is_ownerless(flight: &Flight, now_ms: u64) -> bool {
 impl super::writer::Writer {
     /// Closes the log's last segment: moves to a fresh one whose head is flagged as the end.
     fn roll_clean(&mut self, engine: &Engine) -> Result<()> {
-        self.roll_with(FLAG_CLEAN, engine)
+        self.roll_with(FLAG_CLEAN, &[], engine)
     }
 }

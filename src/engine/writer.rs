@@ -31,8 +31,8 @@ pub(crate) trait Surroundings {
     fn draw_sequence(&self) -> Token;
     /// The segment that comes after the active one, named by the manifest.
     fn next_segment(&self) -> Result<Arc<Segment>>;
-    /// Appends a claim frame for every claim in flight.
-    fn restate(&self, out: &mut Vec<u8>) -> Result<()>;
+    /// Appends a claim frame for every claim in flight, but for those whose completion was just placed on disk.
+    fn restate(&self, placed: &[Placed], out: &mut Vec<u8>) -> Result<()>;
     /// Takes over a segment that the log has left.
     fn leave(&self, segment: Arc<Segment>);
 }
@@ -87,9 +87,9 @@ impl Writer {
         }
     }
 
-    /// Bytes left in the active segment, footer and all.
+    /// Bytes left in the active segment, its footer and a last empty batch taken off.
     pub(crate) fn room(&self) -> u64 {
-        let taken = self.tail as usize + Footer::space(self.entries);
+        let taken = self.tail as usize + BATCH_HEADER + Footer::space(self.entries);
         u64::from(self.active.size).saturating_sub(taken as u64)
     }
 
@@ -123,7 +123,7 @@ impl Writer {
         while from < batch.bytes.len() {
             let until = self.fitting(&batch.bytes, from, batch.effects.len() - effects);
             if until == from {
-                self.roll(around)?;
+                self.roll_with(0, placed, around)?;
                 if self.fitting(&batch.bytes, from, batch.effects.len() - effects) == from {
                     return Err(Error::new(
                         ErrorKind::LimitExceeded,
@@ -143,7 +143,8 @@ impl Writer {
     fn fitting(&self, bytes: &[u8], from: usize, effects: usize) -> usize {
         let entries = self.entries + effects;
         let end = (self.active.size as usize).saturating_sub(Footer::space(entries));
-        let room = end.saturating_sub(self.tail as usize + BATCH_HEADER);
+        // The empty batch that vouches for this one must fit as well.
+        let room = end.saturating_sub(self.tail as usize + 2 * BATCH_HEADER);
         if bytes.len() - from <= room {
             return bytes.len();
         }
@@ -266,13 +267,14 @@ impl Writer {
         self.sync()
     }
 
-    /// Moves on to the next segment and states the claims in flight at its head, on disk.
-    pub(crate) fn roll(&mut self, around: &impl Surroundings) -> Result<()> {
-        self.roll_with(0, around)
-    }
-
-    /// The same, with more flags for the head.
-    pub(crate) fn roll_with(&mut self, flags: u32, around: &impl Surroundings) -> Result<()> {
+    /// Moves on to the next segment and states the claims in flight at its head, on disk. A claim whose completion was
+    /// placed before is not in flight, though nobody was told yet: stated again, it would outlive its completion.
+    pub(crate) fn roll_with(
+        &mut self,
+        flags: u32,
+        placed: &[Placed],
+        around: &impl Surroundings,
+    ) -> Result<()> {
         self.sync()?;
         let next = around.next_segment()?;
         let left = std::mem::replace(&mut self.active, next);
@@ -280,7 +282,7 @@ impl Writer {
         self.entries = 0;
         self.tail = SEGMENT_HEADER as u32;
         self.previous = 0;
-        self.start(flags, around)?;
+        self.start(flags, placed, around)?;
         around.leave(left);
         Ok(())
     }
@@ -300,9 +302,14 @@ impl Writer {
     }
 
     /// Writes the head of a fresh segment: the restatement.
-    pub(crate) fn start(&mut self, flags: u32, around: &impl Surroundings) -> Result<()> {
+    pub(crate) fn start(
+        &mut self,
+        flags: u32,
+        placed: &[Placed],
+        around: &impl Surroundings,
+    ) -> Result<()> {
         let mut head = vec![0; BATCH_HEADER];
-        around.restate(&mut head)?;
+        around.restate(placed, &mut head)?;
         self.append(&mut head, FLAG_RESTATEMENT | flags, around.draw_sequence(), around)?;
         self.sync()
     }

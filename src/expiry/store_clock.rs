@@ -39,8 +39,6 @@ pub(crate) struct StoreClock {
 /// The time at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
-    /// By which expiry is judged.
-    pub(crate) now: StoreTime,
     /// From which deadlines are counted.
     pub(crate) latest: StoreTime,
     /// By which leases are measured.
@@ -78,9 +76,8 @@ impl StoreClock {
     /// One reading of the clock, for all that a decision needs of it.
     pub(crate) fn moment(&self) -> Moment {
         let monotonic_ms = self.read();
-        let now = self.at(monotonic_ms);
-        let latest = now.plus_ms(self.held_back_ms.load(Ordering::Acquire));
-        Moment { now, latest, monotonic_ms }
+        let held_back_ms = self.held_back_ms.load(Ordering::Acquire);
+        Moment { latest: self.at(monotonic_ms).plus_ms(held_back_ms), monotonic_ms }
     }
 
     /// The time by which expiry is judged. Never goes back.
@@ -91,12 +88,13 @@ impl StoreClock {
     /// Reads the monotonic clock, and notices a leap of it.
     fn read(&self) -> u64 {
         let monotonic = self.clock.monotonic_ms();
-        let seen = self.seen_ms.load(Ordering::Relaxed);
+        // Whoever sees the end of a leap here sees the offset that holds it back, too.
+        let seen = self.seen_ms.load(Ordering::Acquire);
         if monotonic > seen {
             if monotonic - seen > self.rules.threshold_ms {
                 self.hold_back(monotonic);
             } else {
-                self.seen_ms.fetch_max(monotonic, Ordering::Relaxed);
+                self.seen_ms.fetch_max(monotonic, Ordering::AcqRel);
             }
         }
         monotonic
@@ -152,7 +150,7 @@ impl StoreClock {
         *leap = Some(Leap { by_ms: held, since_ms: monotonic });
         self.held_back_ms.store(held, Ordering::Release);
         self.offset_ms.fetch_sub(by_ms.cast_signed(), Ordering::AcqRel);
-        self.seen_ms.store(monotonic, Ordering::Relaxed);
+        self.seen_ms.store(monotonic, Ordering::Release);
     }
 }
 

@@ -12,11 +12,33 @@ use crate::ids::KeyHash;
 #[derive(Clone)]
 pub(crate) struct KeyHasher {
     keyed: SipHasher13,
+    /// Bits that are kept, so that a test can make all keys collide.
+    #[cfg(test)]
+    mask: u64,
+}
+
+#[cfg(test)]
+thread_local! {
+    /// The mask of hashers that this thread makes.
+    static MASK: std::cell::Cell<u64> = const { std::cell::Cell::new(u64::MAX) };
+}
+
+/// Runs a test in which hashes keep only these bits.
+#[cfg(test)]
+pub(crate) fn with_masked_hashes<T>(mask: u64, run: impl FnOnce() -> T) -> T {
+    let before = MASK.replace(mask);
+    let result = run();
+    MASK.set(before);
+    result
 }
 
 impl KeyHasher {
     pub(crate) fn new(key: &[u8; 16]) -> Self {
-        Self { keyed: SipHasher13::new_with_key(key) }
+        Self {
+            keyed: SipHasher13::new_with_key(key),
+            #[cfg(test)]
+            mask: MASK.get(),
+        }
     }
 
     /// The scope's length goes first, so that no two pairs run into the same bytes.
@@ -25,7 +47,10 @@ impl KeyHasher {
         hasher.write_u64(scope.len() as u64);
         hasher.write(scope);
         hasher.write(key);
-        KeyHash(hasher.finish())
+        let hash = hasher.finish();
+        #[cfg(test)]
+        let hash = hash & self.mask;
+        KeyHash(hash)
     }
 }
 

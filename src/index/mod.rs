@@ -8,6 +8,8 @@ mod location;
 mod shard;
 
 pub(crate) use hasher::KeyHasher;
+#[cfg(test)]
+pub(crate) use hasher::with_masked_hashes;
 pub(crate) use location::{Geometry, Location};
 pub(crate) use shard::{Candidates, IndexShard};
 

@@ -34,8 +34,7 @@ impl ClaimCall {
 
     fn open(&mut self) -> Result<()> {
         if let Some(request) = self.request.take() {
-            self.deciding.claim =
-                Some(Box::new(self.deciding.inner()?.engine.open_claim(request)?));
+            self.deciding.claim = Some(self.deciding.inner()?.engine.open_claim(request)?);
         }
         Ok(())
     }
@@ -57,13 +56,13 @@ impl Future for ClaimCall {
 pub(crate) struct Deciding {
     /// Moves into the outcome.
     inner: Option<Arc<Inner>>,
-    pub(crate) claim: Option<Box<OpenClaim>>,
+    claim: Option<OpenClaim>,
     decided: Option<Decided>,
     left: LeftWaker,
 }
 
 impl Deciding {
-    pub(crate) fn new(inner: Arc<Inner>, claim: Option<Box<OpenClaim>>) -> Self {
+    pub(crate) fn new(inner: Arc<Inner>, claim: Option<OpenClaim>) -> Self {
         Self { inner: Some(inner), claim, decided: None, left: LeftWaker::None }
     }
 
@@ -72,7 +71,7 @@ impl Deciding {
     }
 
     /// Begins again, with what an outcome that was not the end gave back.
-    pub(crate) fn again(&mut self, inner: Arc<Inner>, claim: Box<OpenClaim>) {
+    pub(crate) fn again(&mut self, inner: Arc<Inner>, claim: OpenClaim) {
         self.inner = Some(inner);
         self.claim = Some(claim);
     }
@@ -136,7 +135,14 @@ impl Deciding {
             }
             Decision::Replay(record) => Outcome::Replay(Record::new(record, true)),
             Decision::InFlight { ended, lease_left_ms, caller, attempt } => {
-                Outcome::InFlight(InFlight { inner, claim, ended, lease_left_ms, caller, attempt })
+                Outcome::InFlight(InFlight {
+                    inner,
+                    claim: Box::new(claim),
+                    ended,
+                    lease_left_ms,
+                    caller,
+                    attempt,
+                })
             }
             Decision::Mismatch { difference, in_flight } => {
                 Outcome::Mismatch(Mismatch { difference, in_flight })

@@ -35,7 +35,7 @@ enum Look {
 impl FlightCall {
     pub(crate) fn new(inner: Arc<Inner>, claim: Box<OpenClaim>, limit: Duration) -> Self {
         Self {
-            deciding: Deciding::new(inner, Some(claim)),
+            deciding: Deciding::new(inner, Some(*claim)),
             limit,
             deadline_ms: None,
             listening: None,
@@ -73,7 +73,7 @@ impl FlightCall {
             let flight = InFlight { inner, claim, ended, lease_left_ms, caller, attempt };
             return Look::Told(Outcome::InFlight(flight));
         }
-        self.deciding.again(inner.clone(), claim);
+        self.deciding.again(inner.clone(), *claim);
         if self.listening.as_ref().is_some_and(|(event, _)| Arc::ptr_eq(event, &ended)) {
             return Look::Wait;
         }

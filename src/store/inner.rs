@@ -32,10 +32,15 @@ pub(crate) struct Inner {
 /// What an open store has besides its engine.
 #[derive(Debug)]
 struct Body {
-    /// Upkeep and compaction end before the log is closed, the committer after.
+    threads: Threads,
+    lock: Box<dyn DirLock>,
+}
+
+/// A store's own threads. Upkeep and compaction end before the log is closed, the committer after.
+#[derive(Debug, Default)]
+struct Threads {
     upkeep: Vec<JoinHandle<()>>,
     committer: Option<JoinHandle<()>>,
-    lock: Box<dyn DirLock>,
 }
 
 impl Inner {
@@ -78,10 +83,10 @@ impl Inner {
         let engine = engine::recover(env, options)?;
         // The first round prepares the next segment, so that the store does not start by waiting for one.
         engine.step_upkeep();
-        let (upkeep, committer) = if env.threads { spawn(&engine)? } else { Default::default() };
+        let threads = if env.threads { spawn(&engine)? } else { Threads::default() };
         Ok(Arc::new(Self {
             engine,
-            body: Mutex::new(Some(Body { upkeep, committer, lock })),
+            body: Mutex::new(Some(Body { threads, lock })),
             released: Default::default(),
         }))
     }
@@ -124,10 +129,10 @@ impl Body {
         engine.begin_close();
         engine.stop_upkeep();
         // A thread that panicked has poisoned the store, and said so by that.
-        self.upkeep.into_iter().for_each(|thread| drop(thread.join()));
+        self.threads.upkeep.into_iter().for_each(|thread| drop(thread.join()));
         let closed = engine.close_log();
         engine.stop_committer();
-        self.committer.into_iter().for_each(|thread| drop(thread.join()));
+        self.threads.committer.into_iter().for_each(|thread| drop(thread.join()));
         engine.timers.fire_all();
         drop(self.lock);
         closed
@@ -138,7 +143,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         let Some(body) = self.body.get_mut().take() else { return };
         let current = std::thread::current().id();
-        let mut threads = body.upkeep.iter().chain(&body.committer);
+        let mut threads = body.threads.upkeep.iter().chain(&body.threads.committer);
         if threads.any(|thread| thread.thread().id() == current) {
             // A waker that one of them woke held the last clone: a thread cannot wait for itself.
             let engine = self.engine.clone();
@@ -152,8 +157,7 @@ impl Drop for Inner {
     }
 }
 
-/// Starts upkeep and compaction, and the committer.
-fn spawn(engine: &Arc<Engine>) -> Result<(Vec<JoinHandle<()>>, Option<JoinHandle<()>>)> {
+fn spawn(engine: &Arc<Engine>) -> Result<Threads> {
     let start = |name: &str, run: fn(&Engine)| {
         let engine = engine.clone();
         std::thread::Builder::new()
@@ -165,7 +169,8 @@ fn spawn(engine: &Arc<Engine>) -> Result<(Vec<JoinHandle<()>>, Option<JoinHandle
         start("oncekey-upkeep", Engine::run_upkeep)?,
         start("oncekey-compact", Engine::run_compaction)?,
     ];
-    Ok((upkeep, Some(start("oncekey-commit", Engine::run_committer)?)))
+    let committer = Some(start("oncekey-commit", Engine::run_committer)?);
+    Ok(Threads { upkeep, committer })
 }
 
 fn lock(env: &Environment, options: &Options) -> Result<Box<dyn DirLock>> {

@@ -6,8 +6,8 @@ use crate::types::{Key, Scope, StoredResponse};
 /// An attempt that ended with its effect unknown: held, not silently run again, until it is resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unresolved {
-    scope: Scope,
-    key: Key,
+    /// Apart, so that the outcomes that are not this one stay small.
+    name: Box<(Scope, Key)>,
     token: Token,
     attempt: u32,
     since: StoreTime,
@@ -21,19 +21,19 @@ impl Unresolved {
         attempt: u32,
         since: StoreTime,
     ) -> Self {
-        Self { scope, key, token, attempt, since }
+        Self { name: Box::new((scope, key)), token, attempt, since }
     }
 
     /// Whose it is.
     #[must_use]
     pub fn scope(&self) -> &Scope {
-        &self.scope
+        &self.name.0
     }
 
     /// Which key.
     #[must_use]
     pub fn key(&self) -> &Key {
-        &self.key
+        &self.name.1
     }
 
     /// The fencing token of the attempt.

@@ -52,6 +52,16 @@ impl World {
         Store::open_in(&self.environment(), &self.options, true)
     }
 
+    /// The same disk and clock, to crash them while this world goes on.
+    pub(crate) fn fork(&self) -> Self {
+        Self {
+            disk: self.disk.clone(),
+            clock: self.clock.clone(),
+            options: self.options.clone(),
+            seed: self.seed + 1000,
+        }
+    }
+
     /// What a power cut, or the death of the process, leaves.
     pub(crate) fn crash(&mut self, survival: Survival, seed: u64) {
         self.disk = self.disk.crash(survival, seed);

@@ -103,3 +103,22 @@ impl fmt::Display for Fingerprint {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_empty_fingerprint_is_that_of_nothing() {
+        assert_eq!(Fingerprint::EMPTY, Fingerprint::of("", b""));
+        assert_ne!(Fingerprint::EMPTY, Fingerprint::of("", b"\0"));
+    }
+
+    #[test]
+    fn it_does_not_matter_what_is_set_first() {
+        let mut other = Fingerprint::EMPTY;
+        other.set_payload(b"payload");
+        other.set_operation("operation");
+        assert_eq!(Fingerprint::of("operation", b"payload"), other);
+    }
+}

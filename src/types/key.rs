@@ -1,8 +1,8 @@
 //! Scope and key: whose request it is, and which.
 
 use std::fmt;
-use std::sync::Arc;
 
+use super::text::Text;
 use crate::error::{Error, Result};
 
 /// The longest scope and the longest key, in bytes.
@@ -12,7 +12,7 @@ macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $what:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $type(Arc<str>);
+        pub struct $type(Text);
 
         impl $type {
             #[doc = concat!("Makes a ", $what, " of 1 to 255 bytes of UTF-8.")]
@@ -22,7 +22,7 @@ macro_rules! name {
             pub fn new(text: impl AsRef<str>) -> Result<Self> {
                 let text = text.as_ref();
                 check_length(text.len(), $what)?;
-                Ok(Self(text.into()))
+                Ok(Self(Text::new(text)))
             }
 
             #[doc = concat!("Makes a ", $what, " from bytes that came from outside.")]
@@ -39,13 +39,13 @@ macro_rules! name {
                         bytes.len(),
                     ))
                 })?;
-                Ok(Self(text.into()))
+                Ok(Self(Text::new(text)))
             }
 
             /// The text.
             #[must_use]
             pub fn as_str(&self) -> &str {
-                &self.0
+                self.0.as_str()
             }
 
             pub(crate) fn as_bytes(&self) -> &[u8] {
@@ -55,13 +55,13 @@ macro_rules! name {
 
         impl fmt::Debug for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}({:?})", stringify!($type), &*self.0)
+                write!(f, "{}({:?})", stringify!($type), self.as_str())
             }
         }
 
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
+                self.as_str().fmt(f)
             }
         }
     };

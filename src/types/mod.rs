@@ -8,6 +8,7 @@ mod key;
 mod policy;
 mod request;
 mod response;
+mod text;
 
 pub use caller::Caller;
 pub use checkpoint::Checkpoint;

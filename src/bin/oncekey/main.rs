@@ -8,6 +8,9 @@
 )]
 
 mod demo;
+mod inspect;
+mod verify;
+mod words;
 
 use std::process::ExitCode;
 
@@ -24,6 +27,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Args),
+    Inspect(inspect::Args),
+    Verify(verify::Args),
     #[command(hide = true)]
     DemoService(demo::ServiceArgs),
 }
@@ -31,6 +36,8 @@ enum Command {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Demo(args) => demo::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Verify(args) => verify::run(args),
         Command::DemoService(args) => demo::run_service(args),
     }
 }

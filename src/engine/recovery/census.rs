@@ -19,7 +19,8 @@ use crate::log::{
 #[derive(Debug)]
 pub(crate) struct Counted {
     pub(crate) segment: Arc<Segment>,
-    /// Its table of contents, if it is sealed.
+    /// Its table of contents, if it is sealed. One that had to be made again is not written before all damage is known:
+    /// a good footer would hide what is lost from the next open.
     pub(crate) footer: Option<Footer>,
     /// The first batch, in a log segment that has one.
     pub(crate) first: Option<BatchHeader>,
@@ -109,6 +110,8 @@ impl Census<'_> {
                 }
             }
         }
+        // A compacted segment numbers its batches for itself: what the log says was synced is not about it.
+        let synced = if segment.kind == SegmentKind::Log { synced } else { Token(0) };
         let data = self.read(&segment, ScanOptions { synced, ..ScanOptions::default() })?;
         self.judge(&segment, &data, entry.sealed);
         let first = first_batch(&data);
@@ -117,7 +120,6 @@ impl Census<'_> {
         }
         self.rebuild(&segment, &data)?;
         let footer = segment.footer();
-        segment.seal()?;
         Ok(Counted { segment, footer: Some(footer), first, data: Some(data) })
     }
 

@@ -85,6 +85,9 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
     let hasher = KeyHasher::new(&old.hash_key);
     let claims = Claims::replay(&mut census, &mut counted, &hasher)?;
     refuse_damage(options, &report)?;
+    for remade in counted.iter().filter(|c| c.footer.is_some() && !c.segment.is_sealed()) {
+        remade.segment.seal()?;
+    }
 
     let last_seen = counted.iter().map(last_time).fold(old.store_time, StoreTime::max);
     let rules = LeapRules {
@@ -104,6 +107,8 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
     let flights: Vec<Flight> = claims.ownerless(time.latest()).collect();
     report.claims = records.add_flights(flights)?;
     report.records = records.count;
+    report.damage.append(&mut records.damage);
+    refuse_damage(options, &report)?;
 
     let active = catalog.new_segment(Need::Open, SegmentKind::Log)?;
     let table = SegmentTable::default();
@@ -112,6 +117,7 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
         named.push(entry_of(&segment));
         table.put(segment);
     }
+    let dropped = records.dropped;
     let shards = records.into_shards();
     let parts = Parts {
         options: options.clone(),
@@ -124,7 +130,8 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
         shards,
     };
     let engine = Engine::new(parts);
-    engine.with_writer(|writer| writer.start(0, &engine))?;
+    engine.counters.dropped_segments.add(dropped);
+    engine.with_writer(|writer| writer.start(0, &[], &engine))?;
     engine.publish_manifest(named)?;
     // What the old manifest named and the new one does not is free from now on.
     let still: BTreeSet<Slot> = engine.table.all().iter().map(|segment| segment.slot).collect();
@@ -237,10 +244,11 @@ fn free_files(env: &Environment, manifest: &Manifest) -> Result<(Vec<Slot>, u32)
     let disk = &*env.disk;
     let names = disk.list().map_err(|error| Error::io("listing the directory", error))?;
     let used: BTreeSet<Slot> = manifest.segments.iter().map(|entry| entry.slot).collect();
+    let max_slots = Geometry::new(manifest.segment_size).max_slots();
     let mut next = used.last().map_or(0, |slot| slot.0 + 1);
     let mut free = Vec::new();
     for slot in names.iter().filter_map(|name| Slot::from_file_name(name)) {
-        if used.contains(&slot) {
+        if used.contains(&slot) || slot.0 >= max_slots {
             continue;
         }
         if is_whole(disk, slot, manifest.segment_size) {

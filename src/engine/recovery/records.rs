@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::census::{Counted, each_frame, record_of};
+use super::report::DamageReport;
 use crate::engine::Engine;
 use crate::engine::catalog::{Catalog, Need};
 use crate::engine::flight::Flight;
@@ -12,7 +13,7 @@ use crate::engine::lookup::Spot;
 use crate::engine::rewriter::Rewriter;
 use crate::engine::segment::{NewEntry, Segment, SegmentTable};
 use crate::engine::shard::Shard;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::index::{Geometry, KeyHasher, Location};
 use crate::log::{Footer, FooterEntry, Frame, SegmentKind};
@@ -26,6 +27,10 @@ pub(crate) struct Records {
     table: SegmentTable,
     rewritten: Vec<Arc<Segment>>,
     pub(crate) count: u64,
+    /// Segments in which nothing is alive.
+    pub(crate) dropped: u64,
+    /// Forgets that cannot be read.
+    pub(crate) damage: Vec<DamageReport>,
 }
 
 /// Who a frame on disk is about.
@@ -46,6 +51,8 @@ impl Records {
             table: SegmentTable::default(),
             rewritten: Vec::new(),
             count: 0,
+            dropped: 0,
+            damage: Vec::new(),
         }
     }
 
@@ -91,7 +98,7 @@ impl Records {
         Ok(())
     }
 
-    /// Fills the index from every footer; returns the segments that stay.
+    /// Fills the index from every footer; returns the segments that stay: those in which anything is alive.
     pub(crate) fn load(&mut self, counted: Vec<Counted>) -> Result<Vec<Arc<Segment>>> {
         let mut footers: Vec<(Arc<Segment>, Footer)> = Vec::new();
         for counted in counted {
@@ -123,6 +130,12 @@ impl Records {
         for (hash, location) in forgets {
             self.forget(hash, location)?;
         }
+        let found = footers.len();
+        let now = self.now;
+        footers.retain(|(segment, footer)| {
+            footer.entries.iter().any(|entry| entry.expires_at(segment.base) > now)
+        });
+        self.dropped = (found - footers.len()) as u64;
         Ok(footers.into_iter().map(|(segment, _)| segment).collect())
     }
 
@@ -135,7 +148,8 @@ impl Records {
         if !candidates.is_empty() {
             let new = self.identity(location)?;
             for candidate in candidates.iter() {
-                let known = self.identity(candidate)?;
+                // What cannot be read stays listed: whoever looks it up is told of the damage.
+                let (Some(new), Some(known)) = (&new, self.identity(candidate)?) else { continue };
                 if known.scope == new.scope && known.key == new.key {
                     if known.order < new.order {
                         shard.index.replace(self.geometry, entry.hash, candidate, location);
@@ -151,15 +165,24 @@ impl Records {
 
     /// Hides what a forget hides.
     fn forget(&mut self, hash: KeyHash, location: Location) -> Result<()> {
-        let Some(shard) = self.shards.get(hash.shard()) else { return Ok(()) };
+        let shards = &self.shards;
+        let Some(shard) = shards.get(hash.shard()) else { return Ok(()) };
         let mut shard = shard.lock();
         let candidates = shard.index.candidates(self.geometry, hash);
         if candidates.is_empty() {
             return Ok(());
         }
-        let forget = self.identity(location)?;
+        let Some(forget) = self.identity(location)? else {
+            self.damage.push(DamageReport {
+                file: location.slot.file_name(),
+                offset: u64::from(location.offset),
+                bytes: 0,
+                what: "a forget cannot be read: the record that it hides may be back".into(),
+            });
+            return Ok(());
+        };
         for candidate in candidates.iter() {
-            let record = self.identity(candidate)?;
+            let Some(record) = self.identity(candidate)? else { continue };
             let same = record.scope == forget.scope && record.key == forget.key;
             if same && record.order < forget.order {
                 shard.index.remove(self.geometry, hash, candidate);
@@ -177,7 +200,7 @@ impl Records {
             let mut shard = shard.lock();
             let mut completed = false;
             for candidate in shard.index.candidates(self.geometry, flight.hash).iter() {
-                let record = self.identity(candidate)?;
+                let Some(record) = self.identity(candidate)? else { continue };
                 if record.scope == flight.scope.as_bytes() && record.key == flight.key.as_bytes() {
                     completed |= record.order >= flight.token;
                     flight.replaces = self
@@ -194,18 +217,22 @@ impl Records {
         Ok(added)
     }
 
-    fn identity(&self, location: Location) -> Result<Identity> {
-        let segment = self.table.get(location.slot).ok_or_else(|| {
-            crate::error::Error::new(crate::error::ErrorKind::Corrupt, "a record of no segment")
-        })?;
-        segment.read_frame(location.offset, |frame| {
+    /// Who the frame at a location is about; `None` if it is damaged.
+    fn identity(&self, location: Location) -> Result<Option<Identity>> {
+        let Some(segment) = self.table.get(location.slot) else { return Ok(None) };
+        let read = segment.read_frame(location.offset, |frame| {
             let (scope, key, order) = match &frame {
                 Frame::Completion(record) => (record.scope, record.key, record.token),
                 Frame::Forget(forget) => (forget.scope, forget.key, forget.sequence),
                 _ => (&[][..], &[][..], Token(0)),
             };
             Identity { scope: scope.to_vec(), key: key.to_vec(), order }
-        })
+        });
+        match read {
+            Ok(identity) => Ok(Some(identity)),
+            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 

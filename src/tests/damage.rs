@@ -1,0 +1,273 @@
+//! Rot at rest (promise 7): after a clean close every flipped bit is detected or harmless. Never a wrong answer, never
+//! "absent" for what was there, never a panic.
+
+use std::time::Duration;
+
+use super::world::{World, claim, claim_on_drop, execute, key, scope};
+use crate::simulation::Survival;
+use crate::{DropPolicy, Entry, ErrorKind, Store, StoredResponse};
+
+const RECORDS: usize = 6;
+
+/// A store of a few records, a forgotten one, and two claims.
+fn small_store(clean: bool) -> World {
+    let mut world = World::new();
+    let store = world.open();
+    for i in 0..RECORDS {
+        let response = StoredResponse::new(answer(i)).with_status(200 + i as u32);
+        claim(&store, &format!("k{i}")).complete(response).wait().expect("completed");
+    }
+    execute(&store, "forgotten", "answer");
+    assert!(store.forget(&scope("acct"), &key("forgotten")).wait().expect("forgotten"));
+    drop(claim(&store, "held"));
+    drop(claim_on_drop(&store, "asked", DropPolicy::Unresolved));
+    store.flush().wait().expect("flushed");
+    if clean {
+        store.close(Duration::ZERO).wait().expect("closed");
+    } else {
+        world.crash(Survival::Everything, 0);
+    }
+    world
+}
+
+fn answer(i: usize) -> Vec<u8> {
+    format!("answer {i} ").repeat(1 + 20 * i).into_bytes()
+}
+
+fn files(world: &World) -> Vec<String> {
+    let mut names = crate::simulation::Disk::list(&*world.disk).expect("a list");
+    names.sort();
+    names
+}
+
+/// A world with a copy of the disk, which only this one damages. The identity stays.
+fn another(world: &World) -> World {
+    let mut other = world.fork();
+    other.crash(Survival::Everything, 0);
+    other
+}
+
+/// What a damaged store may be: shut with a reason, or open and never wrong. Returns how many records could be read.
+fn check(world: &mut World, what: &str) -> Option<usize> {
+    let store = match world.try_open() {
+        Ok(store) => store,
+        Err(error) => {
+            let kinds = [ErrorKind::Corrupt, ErrorKind::VersionTooNew, ErrorKind::WrongStore];
+            assert!(kinds.contains(&error.kind()), "{what}: {error:?}");
+            let text = error.to_string();
+            let named = ["segment-", "MANIFEST", "manifest"].iter().any(|name| text.contains(name));
+            assert!(named, "{what}: no file is named in {text}");
+            return None;
+        }
+    };
+    assert!(store.recovery().damage.is_empty(), "{what}: it opened in spite of damage");
+    Some(readable(&store, what, true))
+}
+
+/// Reads everything: right, or an error; absent only if `whole` does not forbid it.
+fn readable(store: &Store, what: &str, whole: bool) -> usize {
+    let mut good = 0;
+    for i in 0..RECORDS {
+        match store.get(&scope("acct"), &key(&format!("k{i}"))).wait() {
+            Ok(Some(Entry::Completed(record))) => {
+                assert_eq!(record.response().body(), answer(i), "{what}: record {i}");
+                assert_eq!(record.response().status(), 200 + i as u32, "{what}: record {i}");
+                good += 1;
+            }
+            Ok(other) => assert!(!whole, "{what}: record {i} is {other:?}"),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error}");
+                assert!(error.to_string().contains("segment-"), "{what}: {error}");
+            }
+        }
+    }
+    let look = |name: &str| store.get(&scope("acct"), &key(name)).wait();
+    match look("forgotten") {
+        Ok(None) | Err(_) => {}
+        Ok(other) => assert!(!whole, "{what}: forgotten is {other:?}"),
+    }
+    if whole {
+        let held = look("held");
+        assert!(matches!(held, Ok(Some(Entry::InFlight { attempt: 1, .. }))), "{what}: {held:?}");
+        let asked = look("asked");
+        assert!(matches!(asked, Ok(Some(Entry::Unresolved(_)))), "{what}: {asked:?}");
+    }
+    good
+}
+
+/// Offsets of a file worth damaging: all that hold something or lie next to it, and a few of the zeros.
+fn offsets(bytes: &[u8]) -> Vec<u64> {
+    let used =
+        |at: usize| bytes[at.saturating_sub(2)..(at + 3).min(bytes.len())].iter().any(|b| *b != 0);
+    (0..bytes.len()).filter(|at| used(*at) || at % 4099 == 0).map(|at| at as u64).collect()
+}
+
+fn flip_all(parity: u64) {
+    let world = small_store(true);
+    let mut intact = 0;
+    for name in files(&world) {
+        let bytes = world.disk.file(&name).expect("a file");
+        for offset in offsets(&bytes).into_iter().filter(|at| at % 2 == parity) {
+            let mut other = another(&world);
+            let bit = (offset / 2 % 8) as u8;
+            other.disk.flip_bit(&name, offset, bit).expect("a bit");
+            let what = format!("bit {bit} of byte {offset} of {name}");
+            intact += usize::from(check(&mut other, &what) == Some(RECORDS));
+        }
+    }
+    assert!(intact > 0);
+}
+
+#[test]
+fn promise_7_every_flipped_bit_is_detected_or_harmless_in_even_bytes() {
+    flip_all(0);
+}
+
+#[test]
+fn promise_7_every_flipped_bit_is_detected_or_harmless_in_odd_bytes() {
+    flip_all(1);
+}
+
+#[test]
+fn promise_7_several_flipped_bits_are_never_a_wrong_answer() {
+    let world = small_store(true);
+    let names = files(&world);
+    let mut seed = 1_u64;
+    let mut draw = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % below
+    };
+    for round in 0..300 {
+        let mut other = another(&world);
+        let mut what = format!("round {round}:");
+        for _ in 0..2 + round % 4 {
+            let name = &names[draw(names.len())];
+            let places = offsets(&world.disk.file(name).expect("a file"));
+            let (offset, bit) = (places[draw(places.len())], draw(8) as u8);
+            other.disk.flip_bit(name, offset, bit).expect("a bit");
+            what += &format!(" bit {bit} of byte {offset} of {name},");
+        }
+        if check(&mut other, &what).is_none() {
+            // A refusal is not overcome by asking again.
+            assert!(other.try_open().is_err(), "{what} opened the second time");
+            other.options = other.options.clone().accept_damage(true);
+            let Ok(store) = other.try_open() else { continue };
+            readable(&store, &what, false);
+        }
+    }
+}
+
+#[test]
+fn promise_7_after_an_unclean_stop_only_the_last_batch_may_be_cut() {
+    let world = small_store(false);
+    for name in files(&world) {
+        let bytes = world.disk.file(&name).expect("a file");
+        for offset in offsets(&bytes).into_iter().step_by(3) {
+            let mut other = another(&world);
+            other.disk.flip_bit(&name, offset, (offset % 8) as u8).expect("a bit");
+            let what = format!("byte {offset} of {name}");
+            let Ok(store) = other.try_open() else { continue };
+            let whole = store.recovery().torn.is_empty();
+            if !whole {
+                // The last batch is the end of "asked".
+                assert_eq!(readable(&store, &what, false), RECORDS, "{what}");
+            } else {
+                readable(&store, &what, true);
+            }
+        }
+    }
+}
+
+#[test]
+fn promise_7_a_segment_that_is_cut_short_or_missing_is_named() {
+    let world = small_store(true);
+    for name in files(&world).iter().filter(|name| name.starts_with("segment")) {
+        let mut removed = another(&world);
+        crate::simulation::Disk::remove(&*removed.disk, name).expect("removed");
+        check(&mut removed, &format!("{name} is missing"));
+        for len in [0, 100, 4096, 4200, 6000, 65_535] {
+            let mut other = another(&world);
+            other.disk.truncate_file(name, len).expect("a file");
+            let what = format!("{name} has {len} bytes");
+            if check(&mut other, &what).is_some() {
+                continue;
+            }
+            assert!(other.try_open().is_err(), "{what}: opened the second time");
+            other.options = other.options.clone().accept_damage(true);
+            let store = other.open();
+            assert!(store.recovery().damage.iter().any(|damage| damage.file == *name), "{what}");
+            readable(&store, &what, false);
+            drop(store);
+            other.options = other.options.clone().accept_damage(false);
+            readable(&other.open(), &what, false);
+        }
+    }
+}
+
+#[test]
+fn promise_7_a_bad_manifest_copy_is_repaired_and_two_are_refused() {
+    let world = small_store(true);
+    let half = world.disk.file("MANIFEST").expect("a manifest").len() as u64 / 2;
+    for offset in [20, half + 20] {
+        let mut other = another(&world);
+        other.disk.flip_bit("MANIFEST", offset, 3).expect("a bit");
+        let store = other.open();
+        assert_eq!(store.recovery().repaired.len(), 1);
+        assert_eq!(readable(&store, "one bad copy", true), RECORDS);
+        drop(store);
+        assert!(other.open().recovery().repaired.is_empty());
+    }
+    let mut other = another(&world);
+    other.disk.flip_bit("MANIFEST", 20, 3).expect("a bit");
+    other.disk.flip_bit("MANIFEST", half + 20, 3).expect("a bit");
+    assert_eq!(check(&mut other, "both copies"), None);
+}
+
+#[test]
+fn promise_7_leftover_and_foreign_files_are_let_be_and_a_missing_manifest_is_refused() {
+    let world = small_store(true);
+    let mut other = another(&world);
+    for (name, bytes) in [
+        ("MANIFEST.tmp", vec![1; 100]),
+        ("notes.txt", vec![2; 100]),
+        ("segment-+0001", vec![3; 65_536]),
+        ("segment-00077", vec![4; 10]),
+        ("segment-00078", vec![5; 65_536]),
+    ] {
+        other.disk.put_file(name, bytes).expect("a file");
+    }
+    let store = other.open();
+    assert_eq!(readable(&store, "foreign files", true), RECORDS);
+    for i in 0..60 {
+        execute(&store, &format!("more-{i}"), &"x".repeat(6000));
+        store.step_upkeep();
+    }
+    drop(store);
+    assert_eq!(readable(&other.open(), "foreign files", true), RECORDS);
+    assert_eq!(other.disk.file("notes.txt"), Some(vec![2; 100]));
+    let mut other = another(&world);
+    crate::simulation::Disk::remove(&*other.disk, "MANIFEST").expect("removed");
+    assert_eq!(other.try_open().unwrap_err().kind(), ErrorKind::WrongStore);
+}
+
+#[test]
+fn promise_7_damage_under_a_bad_footer_is_not_forgotten_by_the_next_open() {
+    let world = small_store(true);
+    let name = files(&world).into_iter().find(|name| {
+        let bytes = world.disk.file(name).expect("a file");
+        name.starts_with("segment") && bytes.windows(8).any(|part| part == b"answer 3")
+    });
+    let name = name.expect("the segment of the records");
+    let bytes = world.disk.file(&name).expect("a file");
+    let at = bytes.windows(8).position(|part| part == b"answer 3").expect("a record") as u64;
+    let mut other = another(&world);
+    other.disk.flip_bit(&name, at, 0).expect("a bit");
+    other.disk.flip_bit(&name, 65_536 - 120, 0).expect("a bit");
+    for _ in 0..3 {
+        assert_eq!(other.try_open().unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+    other.options = other.options.clone().accept_damage(true);
+    let store = other.open();
+    assert_eq!(readable(&store, "accepted", false), RECORDS - 1);
+    assert_eq!(store.recovery().damage.len(), 1);
+}

@@ -1,0 +1,117 @@
+//! What a run was told, and what may therefore be found after a crash: one state for each key whose last change was
+//! acknowledged, several for one whose fate is unknown.
+
+use std::collections::BTreeMap;
+
+use super::world::{key, request, scope};
+use crate::{DropPolicy, Entry, Outcome, Store};
+
+/// A key, as the next process must find it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Known {
+    Free,
+    Held { attempt: u32, policy: DropPolicy },
+    Unresolved { attempt: u32 },
+    Done { body: Vec<u8>, until_ms: u64 },
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ledger {
+    keys: BTreeMap<String, Vec<Known>>,
+    highest_token: u64,
+}
+
+impl Ledger {
+    /// Notes that a change is under way: either state is fine until it is settled.
+    pub(crate) fn perhaps(&mut self, name: &str, next: Known) {
+        self.keys.entry(name.to_owned()).or_insert_with(|| vec![Known::Free]).push(next);
+    }
+
+    /// The newest change was acknowledged: nothing else may be found.
+    pub(crate) fn surely(&mut self, name: &str) {
+        let states = self.keys.get_mut(name).expect("a known key");
+        states.drain(..states.len() - 1);
+    }
+
+    /// The newest change was refused.
+    pub(crate) fn never(&mut self, name: &str) {
+        self.keys.get_mut(name).expect("a known key").pop();
+    }
+
+    pub(crate) fn last(&self, name: &str) -> Known {
+        self.keys.get(name).and_then(|states| states.last()).cloned().unwrap_or(Known::Free)
+    }
+
+    /// Notes a token that was told; it must be higher than all before it.
+    pub(crate) fn told_token(&mut self, token: u64) {
+        assert!(token > self.highest_token, "token {token} after {}", self.highest_token);
+        self.highest_token = token;
+    }
+
+    /// Checks a store that was just opened against all that was told; returns what was found.
+    pub(crate) fn check(&self, store: &Store) -> Vec<(String, Known)> {
+        let report = store.recovery();
+        assert!(report.damage.is_empty(), "damage without a fault: {:?}", report.damage);
+        let now_ms = store.stats().store_time.as_millis();
+        let mut found = Vec::new();
+        for (name, states) in &self.keys {
+            let is = look(store, name);
+            let fits = states.iter().any(|state| matches(state, &is, now_ms));
+            assert!(fits, "{name} is {is:?}, and may be {states:?}");
+            found.push((name.clone(), is));
+        }
+        found
+    }
+
+    /// Claims every key: what the next claimants are told must follow from what was found.
+    pub(crate) fn check_claims(&self, store: &Store, found: &[(String, Known)]) {
+        for (name, known) in found {
+            let outcome = store.claim(request(name)).wait().expect("an outcome");
+            match (known, outcome) {
+                (Known::Free, Outcome::Claimed(claim)) => self.check_claim(&claim, 1),
+                (Known::Held { attempt, .. }, Outcome::Claimed(claim)) => {
+                    self.check_claim(&claim, attempt + 1);
+                }
+                (Known::Unresolved { attempt }, Outcome::Unresolved(held)) => {
+                    assert_eq!(held.attempt(), *attempt);
+                }
+                (Known::Done { body, .. }, Outcome::Replay(record)) => {
+                    assert_eq!(record.response().body(), body, "{name}: other bytes");
+                }
+                (known, outcome) => panic!("{name} was {known:?} and is told {outcome:?}"),
+            }
+        }
+    }
+
+    fn check_claim(&self, claim: &crate::Claim, attempt: u32) {
+        assert_eq!(claim.attempt(), attempt, "{claim:?}");
+        assert!(claim.token().get() > self.highest_token, "{claim:?}: {}", self.highest_token);
+    }
+}
+
+/// A key of a store that was just opened.
+fn look(store: &Store, name: &str) -> Known {
+    match store.get(&scope("acct"), &key(name)).wait().expect("a look") {
+        None => Known::Free,
+        Some(Entry::Completed(record)) => Known::Done {
+            body: record.response().body().to_vec(),
+            until_ms: record.expires_at().as_millis(),
+        },
+        Some(Entry::InFlight { attempt, .. }) => Known::Held { attempt, policy: DropPolicy::Hold },
+        Some(Entry::Unresolved(held)) => Known::Unresolved { attempt: held.attempt() },
+    }
+}
+
+/// Whether a key that was left in `state` may be found as `is` by the next process.
+fn matches(state: &Known, is: &Known, now_ms: u64) -> bool {
+    match state {
+        Known::Done { until_ms, .. } if *until_ms <= now_ms => *is == Known::Free,
+        Known::Held { attempt, policy: DropPolicy::Unresolved } => {
+            *is == Known::Unresolved { attempt: *attempt }
+        }
+        Known::Held { attempt, .. } => {
+            *is == Known::Held { attempt: *attempt, policy: DropPolicy::Hold }
+        }
+        other => other == is,
+    }
+}

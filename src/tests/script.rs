@@ -1,0 +1,311 @@
+//! A run that does everything a store can do, told step by step to a [`Ledger`], on a disk that may fail at any call.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::ledger::{Known, Ledger};
+use super::world::{World, key, request, scope};
+use crate::simulation::Clock;
+use crate::{
+    Checkpoint, Claim, DropPolicy, Error, ErrorKind, Outcome, Resolution, Store, StoredResponse,
+};
+
+const HALF_HOUR: Duration = Duration::from_secs(1800);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A store at work, and what it has told so far.
+pub(crate) struct Run {
+    pub(crate) world: World,
+    pub(crate) ledger: Ledger,
+    /// Every error, in order.
+    pub(crate) errors: Vec<Error>,
+    /// Whether the run ends with the first error, or goes on with what is still possible.
+    stop_at_error: bool,
+    store: Option<Store>,
+    claims: BTreeMap<String, Claim>,
+}
+
+/// The run cannot go on.
+pub(crate) struct Over;
+
+type Step = std::result::Result<(), Over>;
+
+impl Run {
+    pub(crate) fn new(world: World, stop_at_error: bool) -> Self {
+        Self {
+            world,
+            ledger: Ledger::default(),
+            errors: Vec::new(),
+            stop_at_error,
+            store: None,
+            claims: BTreeMap::new(),
+        }
+    }
+
+    /// Runs the script to its end, or to where it cannot go on; the store is gone then, closed or not.
+    pub(crate) fn play(&mut self) {
+        let _ = self.script();
+        self.claims.clear();
+        self.store = None;
+    }
+
+    fn script(&mut self) -> Step {
+        self.open()?;
+        self.lives()?;
+        self.volume("old", 14, HALF_HOUR)?;
+        self.forget("old-0")?;
+        self.forget("first")?;
+        self.crowd("crowd", 12)?;
+        self.volume("more", 6, HALF_HOUR)?;
+        self.advance(Duration::from_secs(1900))?;
+        self.upkeep()?;
+        self.clean_up()?;
+        self.execute("first", 20, DAY)?;
+        self.volume("new", 14, DAY)?;
+        self.forget("crowd-3")?;
+        self.clean_up()?;
+        self.reopen()?;
+        self.execute("last", 300, DAY)?;
+        self.claim("last-held", DropPolicy::Hold, DAY)
+    }
+
+    /// One key for each way a claim can go.
+    fn lives(&mut self) -> Step {
+        self.execute("first", 100, DAY)?;
+        self.claim("held", DropPolicy::Hold, DAY)?;
+        self.checkpoint("held")?;
+        self.claim("released", DropPolicy::Hold, DAY)?;
+        self.release("released")?;
+        self.claim("lost", DropPolicy::Unresolved, DAY)?;
+        self.let_go("lost")?;
+        self.claim("settled", DropPolicy::Unresolved, DAY)?;
+        self.let_go("settled")?;
+        self.resolve("settled")?;
+        self.claim("dropped", DropPolicy::Release, DAY)?;
+        self.let_go("dropped")?;
+        self.claim("taken-over", DropPolicy::Hold, DAY)?;
+        self.let_go("taken-over")?;
+        self.claim("careful", DropPolicy::Unresolved, DAY)?;
+        self.advance(Duration::from_secs(61))?;
+        self.claim("taken-over", DropPolicy::Hold, DAY)?;
+        self.checkpoint("taken-over")?;
+        self.upkeep()?;
+        self.complete("taken-over", 50)
+    }
+
+    /// Enough records to fill segments: most live as long as `ttl`, one in six a day.
+    fn volume(&mut self, name: &str, count: usize, ttl: Duration) -> Step {
+        for i in 0..count {
+            let ttl = if i % 6 == 5 { DAY } else { ttl };
+            self.execute(&format!("{name}-{i}"), 6000, ttl)?;
+            if i % 4 == 3 {
+                self.upkeep()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Completions that share one batch, which is larger than a segment.
+    fn crowd(&mut self, name: &str, count: usize) -> Step {
+        let names: Vec<_> = (0..count).map(|i| format!("{name}-{i}")).collect();
+        for (i, name) in names.iter().enumerate() {
+            let policy = if i % 2 == 0 { DropPolicy::Hold } else { DropPolicy::Unresolved };
+            self.claim(name, policy, if i % 3 == 0 { DAY } else { HALF_HOUR })?;
+        }
+        let mut calls = Vec::new();
+        for name in &names {
+            let Some(claim) = self.claims.remove(name) else { continue };
+            let ttl = if calls.len() % 3 == 0 { DAY } else { HALF_HOUR };
+            self.ledger.perhaps(name, self.done(name, 7000, ttl));
+            calls.push((name, claim.complete(StoredResponse::new(bytes(name, 7000)))));
+        }
+        for (name, call) in calls {
+            let told = call.wait().map(|_| ()).map_err(Error::from);
+            self.settle(name, told)?;
+        }
+        Ok(())
+    }
+
+    fn clean_up(&mut self) -> Step {
+        let Some(store) = &self.store else { return Ok(()) };
+        for _ in 0..20 {
+            if !store.step_prune() && !store.step_compact() {
+                break;
+            }
+        }
+        self.check_alive()
+    }
+
+    fn execute(&mut self, name: &str, size: usize, ttl: Duration) -> Step {
+        self.claim(name, DropPolicy::Hold, ttl)?;
+        self.complete_for(name, size, ttl)
+    }
+
+    fn claim(&mut self, name: &str, policy: DropPolicy, ttl: Duration) -> Step {
+        let Some(store) = self.store.clone() else { return Ok(()) };
+        let attempt = match self.ledger.last(name) {
+            Known::Held { attempt, .. } => attempt + 1,
+            _ => 1,
+        };
+        self.ledger.perhaps(name, Known::Held { attempt, policy });
+        let call = store.claim(request(name).on_drop(policy).ttl(ttl));
+        match call.wait() {
+            Ok(Outcome::Claimed(claim)) => {
+                assert_eq!(claim.attempt(), attempt, "{name}");
+                self.ledger.told_token(claim.token().get());
+                self.claims.insert(name.to_owned(), claim);
+                self.settle(name, Ok(()))
+            }
+            Ok(other) => {
+                // The release or the forget before it was refused.
+                assert!(!self.stop_at_error, "{name} is told {other:?}");
+                self.ledger.never(name);
+                Ok(())
+            }
+            Err(error) => self.settle(name, Err(error)),
+        }
+    }
+
+    fn complete(&mut self, name: &str, size: usize) -> Step {
+        self.complete_for(name, size, DAY)
+    }
+
+    fn complete_for(&mut self, name: &str, size: usize, ttl: Duration) -> Step {
+        let Some(claim) = self.claims.remove(name) else { return Ok(()) };
+        self.ledger.perhaps(name, self.done(name, size, ttl));
+        let told = claim.complete(StoredResponse::new(bytes(name, size))).wait();
+        self.settle(name, told.map(|_| ()).map_err(Error::from))
+    }
+
+    fn release(&mut self, name: &str) -> Step {
+        let Some(claim) = self.claims.remove(name) else { return Ok(()) };
+        self.ledger.perhaps(name, Known::Free);
+        let told = claim.release().wait();
+        self.settle(name, told)
+    }
+
+    /// Drops a claim, and waits for what its policy makes of it.
+    fn let_go(&mut self, name: &str) -> Step {
+        let (Some(claim), Known::Held { attempt, policy }) =
+            (self.claims.remove(name), self.ledger.last(name))
+        else {
+            return Ok(());
+        };
+        self.ledger.perhaps(
+            name,
+            match policy {
+                DropPolicy::Hold => Known::Held { attempt, policy },
+                DropPolicy::Release => Known::Free,
+                DropPolicy::Unresolved => Known::Unresolved { attempt },
+            },
+        );
+        drop(claim);
+        let told = self.store.as_ref().map_or(Ok(()), |store| store.flush().wait());
+        self.settle(name, told)
+    }
+
+    fn resolve(&mut self, name: &str) -> Step {
+        let Some(store) = self.store.clone() else { return Ok(()) };
+        if !matches!(self.ledger.last(name), Known::Unresolved { .. }) {
+            return Ok(());
+        }
+        self.ledger.perhaps(name, self.done(name, 10, DAY));
+        let response = StoredResponse::new(bytes(name, 10));
+        let told = store.resolve(&scope("acct"), &key(name), Resolution::Completed(response));
+        self.settle(name, told.wait())
+    }
+
+    fn forget(&mut self, name: &str) -> Step {
+        let Some(store) = self.store.clone() else { return Ok(()) };
+        if !matches!(self.ledger.last(name), Known::Done { .. }) {
+            return Ok(());
+        }
+        self.ledger.perhaps(name, Known::Free);
+        let told = store.forget(&scope("acct"), &key(name)).wait().map(|_| ());
+        self.settle(name, told)
+    }
+
+    fn checkpoint(&mut self, name: &str) -> Step {
+        let Some(claim) = self.claims.get(name) else { return Ok(()) };
+        let state = self.ledger.last(name);
+        let told = claim.save_checkpoint(Checkpoint::new("half", "way").expect("small")).wait();
+        self.ledger.perhaps(name, state);
+        self.settle(name, told)
+    }
+
+    fn advance(&mut self, duration: Duration) -> Step {
+        self.world.advance(duration);
+        Ok(())
+    }
+
+    fn upkeep(&mut self) -> Step {
+        if let Some(store) = &self.store {
+            store.step_upkeep();
+        }
+        self.check_alive()
+    }
+
+    fn reopen(&mut self) -> Step {
+        self.claims.clear();
+        if let Some(store) = self.store.take() {
+            let closed = store.close(Duration::ZERO).wait();
+            if let Err(error) = closed {
+                self.failed(error)?;
+            }
+        }
+        self.open()
+    }
+
+    fn open(&mut self) -> Step {
+        match self.world.try_open() {
+            Ok(store) => {
+                self.store = Some(store);
+                self.check_alive()
+            }
+            Err(error) => {
+                self.errors.push(error);
+                Err(Over)
+            }
+        }
+    }
+
+    fn done(&self, name: &str, size: usize, ttl: Duration) -> Known {
+        let until_ms = self.world.clock.wall_ms() + ttl.as_millis() as u64;
+        Known::Done { body: bytes(name, size), until_ms }
+    }
+
+    /// What became of the newest change.
+    fn settle(&mut self, name: &str, told: crate::Result<()>) -> Step {
+        let poisoned = self.store.as_ref().is_some_and(|store| store.stats().poisoned);
+        match told {
+            Ok(()) => {
+                assert!(!poisoned, "{name}: success from a poisoned store");
+                self.ledger.surely(name);
+                Ok(())
+            }
+            Err(error) => {
+                if error.kind() != ErrorKind::OutcomeUnknown {
+                    self.ledger.never(name);
+                } else {
+                    assert!(poisoned, "{name}: unknown, and the store goes on: {error}");
+                }
+                self.failed(error)
+            }
+        }
+    }
+
+    fn failed(&mut self, error: Error) -> Step {
+        self.errors.push(error);
+        if self.stop_at_error { Err(Over) } else { Ok(()) }
+    }
+
+    fn check_alive(&mut self) -> Step {
+        let poisoned = self.store.as_ref().is_some_and(|store| store.stats().poisoned);
+        if poisoned && self.stop_at_error { Err(Over) } else { Ok(()) }
+    }
+}
+
+/// A body that says whose it is.
+fn bytes(name: &str, size: usize) -> Vec<u8> {
+    name.bytes().cycle().take(size).collect()
+}
