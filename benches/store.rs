@@ -1,7 +1,9 @@
-//! The store by itself: cycles (claim, then complete) by callers and durability, lookups, replays, and opening.
+//! The store by itself: cycles (claim, then complete) by callers and durability, lookups, replays,
+//! and opening.
 //!
-//! `cargo bench` runs all of it on the disk that holds the system's temporary directory; set `TMPDIR` to measure
-//! another. How it compares with other engines and with what the disk allows is `benches/compare`'s to say.
+//! `cargo bench` runs all of it on the disk that holds the system's temporary directory; set
+//! `TMPDIR` to measure another. How it compares with other engines and with what the disk allows is
+//! `benches/compare`'s to say.
 
 #![allow(missing_docs, clippy::disallowed_methods, reason = "a bench measures real time")]
 

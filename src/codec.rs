@@ -1,7 +1,8 @@
 //! Typed payloads: the one file that knows how values become bytes.
 //!
-//! The format is bincode 2's standard configuration. bincode is no longer developed (RUSTSEC-2025-0141); `wincode`
-//! reads the same bytes and can replace it here without touching a stored record.
+//! The format is bincode 2's standard configuration. bincode is no longer developed
+//! (RUSTSEC-2025-0141); `wincode` reads the same bytes and can replace it here without touching a
+//! stored record.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,8 +10,8 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Result};
 use crate::types::StoredResponse;
 
-/// The most that the bytes of another type can make decoding allocate. What a response can hold stays below it: a
-/// body has less than 16 MiB, and each byte of it counts for 16 at most.
+/// The most that the bytes of another type can make decoding allocate. What a response can hold
+/// stays below it: a body has less than 16 MiB, and each byte of it counts for 16 at most.
 const DECODE_LIMIT: usize = 512 << 20;
 
 impl StoredResponse {
@@ -27,7 +28,8 @@ impl StoredResponse {
     /// The value that [`encode`](Self::encode) was given.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the bytes are not such a value, or go on after it.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the bytes are not such a value, or go on
+    /// after it.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
         let config = bincode::config::standard().with_limit::<DECODE_LIMIT>();
         let (value, read) = bincode::serde::decode_from_slice(self.body(), config)
@@ -46,8 +48,9 @@ impl crate::Claim {
     /// [`complete`](Self::complete) with a value in place of bytes.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the value cannot be encoded; the claim is dropped then, and
-    /// follows its policy. Encode with [`StoredResponse::encode`] first to keep it.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the value cannot be encoded; the claim
+    /// is dropped then, and follows its policy. Encode with [`StoredResponse::encode`] first to
+    /// keep it.
     pub fn complete_as<T: Serialize>(self, value: &T) -> Result<crate::CompleteCall> {
         Ok(self.complete(StoredResponse::encode(value)?))
     }

@@ -15,7 +15,8 @@ pub enum ErrorKind {
     InvalidInput,
     /// A limit of [`Options`](crate::Options) was met: slow down, or raise it.
     LimitExceeded,
-    /// This claim was taken over, completed, released or resolved: somebody else decides about the key now.
+    /// This claim was taken over, completed, released or resolved: somebody else decides about the
+    /// key now.
     LeaseLost,
     /// There is no such claim or record.
     NotFound,
@@ -23,7 +24,8 @@ pub enum ErrorKind {
     InFlight,
     /// The disk is full. Nothing was decided; what was claimed can still complete without a body.
     DiskFull,
-    /// The change was handed to the disk and its fate is unknown: treat the key as possibly executed.
+    /// The change was handed to the disk and its fate is unknown: treat the key as possibly
+    /// executed.
     OutcomeUnknown,
     /// An earlier write or sync failed: the store refuses changes until it is opened anew.
     Poisoned,
@@ -43,7 +45,8 @@ pub enum ErrorKind {
     Timeout,
 }
 
-/// An error of the store. See [`Error::kind`] for what to do, and its `Display` text for what happened.
+/// An error of the store. See [`Error::kind`] for what to do, and its `Display` text for what
+/// happened.
 ///
 /// Cloning is cheap: one failed sync is told to every caller that waited for it.
 #[derive(Clone)]
@@ -66,7 +69,8 @@ impl Error {
         Self::new(ErrorKind::InvalidInput, message)
     }
 
-    /// An error of the operating system; a full disk is told apart, since callers act on it differently.
+    /// An error of the operating system; a full disk is told apart, since callers act on it
+    /// differently.
     pub(crate) fn io(doing: impl fmt::Display, error: io::Error) -> Self {
         let kind = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::DiskFull,

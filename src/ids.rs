@@ -1,12 +1,14 @@
 //! Numbers that must not be mistaken for one another.
 //!
-//! Each is a newtype over the integer that goes to disk; none does arithmetic beyond what its meaning allows.
+//! Each is a newtype over the integer that goes to disk; none does arithmetic beyond what its
+//! meaning allows.
 
 use std::fmt;
 
 /// A fencing token: rises with each claim in a store, across restarts, and is never given twice.
 ///
-/// It is also the store's sequence number: batches and tombstones draw from the same counter, so tokens have gaps.
+/// It is also the store's sequence number: batches and tombstones draw from the same counter, so
+/// tokens have gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub(crate) u64);
 
@@ -46,7 +48,8 @@ impl StoreTime {
     }
 }
 
-/// Tells one life of a segment file from another: drawn anew whenever a segment is created or recycled.
+/// Tells one life of a segment file from another: drawn anew whenever a segment is created or
+/// recycled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Nonce(pub(crate) u64);
 

@@ -1,8 +1,9 @@
 //! An embedded storage engine for one job: API idempotency records.
 //!
-//! A service claims a key by compare-and-swap, executes once, and completes the key with its response; every retry gets
-//! the same bytes until the TTL runs out. See the README for a first look, [`Store`] for the API, and `docs/` in the
-//! repository for the architecture, the format on disk and what is promised when.
+//! A service claims a key by compare-and-swap, executes once, and completes the key with its
+//! response; every retry gets the same bytes until the TTL runs out. See the README for a first
+//! look, [`Store`] for the API, and `docs/` in the repository for the architecture, the format on
+//! disk and what is promised when.
 //!
 //! ```
 //! use oncekey::{ClaimRequest, Key, Outcome, Scope, Store, StoredResponse};
@@ -60,8 +61,8 @@ pub use types::{
     Scope, StoredResponse,
 };
 
-/// A simulated world to run a store in: a disk that loses, tears and refuses what a real one could, a clock that is
-/// driven by hand, and randomness from a seed.
+/// A simulated world to run a store in: a disk that loses, tears and refuses what a real one could,
+/// a clock that is driven by hand, and randomness from a seed.
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation {
     pub use crate::clock::{Clock, SimClock};

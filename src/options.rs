@@ -13,15 +13,16 @@ use crate::types::DropPolicy;
 pub enum Durability {
     /// On stable storage before it is told: survives a power cut. The default.
     Sync,
-    /// Handed to the operating system before it is told, and synced at this interval: survives the death of the
-    /// process, and may lose up to the interval when the machine loses power.
+    /// Handed to the operating system before it is told, and synced at this interval: survives the
+    /// death of the process, and may lose up to the interval when the machine loses power.
     Interval(Duration),
 }
 
 /// How long one duration may be: a hundred years. Longer ones are refused rather than clamped.
 const MAX_DURATION: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// The least that can be called a leap: what passes between two looks at the clock must not be doubted.
+/// The least that can be called a leap: what passes between two looks at the clock must not be
+/// doubted.
 const MIN_LEAP_THRESHOLD: Duration = Duration::from_secs(10);
 
 /// How a store is opened: defaults for requests, limits, durability.
@@ -102,7 +103,8 @@ macro_rules! setters {
 }
 
 impl Options {
-    /// The defaults: [`Durability::Sync`], a TTL of 24 hours, a lease of 60 seconds, [`DropPolicy::Hold`].
+    /// The defaults: [`Durability::Sync`], a TTL of 24 hours, a lease of 60 seconds,
+    /// [`DropPolicy::Hold`].
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -117,20 +119,24 @@ impl Options {
         lease: Duration = lease.some;
         /// What becomes of a claim dropped without an end. Default: [`DropPolicy::Hold`].
         on_drop: DropPolicy = on_drop;
-        /// How long `open` waits for another process to let go of the directory, as in a rolling deploy. Default: it
-        /// does not wait.
+        /// How long `open` waits for another process to let go of the directory, as in a rolling
+        /// deploy. Default: it does not wait.
         lock_wait: Duration = lock_wait;
         /// The store that must be found; another one is refused.
         expect_id: StoreId = expect_id.some;
-        /// Answers a claim of a key whose record expired with [`Outcome::Expired`](crate::Outcome::Expired) while the
-        /// expired record is still known, instead of executing it again. Default: false.
+        /// Answers a claim of a key whose record expired with
+        /// [`Outcome::Expired`](crate::Outcome::Expired) while the expired record is still known,
+        /// instead of executing it again. Default: false.
         refuse_late_retries: bool = refuse_late_retries;
-        /// Opens a store although part of it is damaged beyond what a crash explains; what was lost is listed in
-        /// [`Store::recovery`](crate::Store::recovery). Default: false, since a lost record can mean a second charge.
+        /// Opens a store although part of it is damaged beyond what a crash explains; what was lost
+        /// is listed in [`Store::recovery`](crate::Store::recovery). Default: false, since a lost
+        /// record can mean a second charge.
         accept_damage: bool = accept_damage;
-        /// Allows a directory on NFS, SMB and the like, whose locks and syncs cannot be relied on. Default: false.
+        /// Allows a directory on NFS, SMB and the like, whose locks and syncs cannot be relied on.
+        /// Default: false.
         allow_network_filesystem: bool = allow_network_filesystem;
-        /// A forward leap of the clock by more than this expires nothing until it is confirmed. Default: one hour.
+        /// A forward leap of the clock by more than this expires nothing until it is confirmed.
+        /// Default: one hour.
         leap_threshold: Duration = leap_threshold;
         /// How long a leap must last before it is believed. Default: ten minutes.
         leap_confirmation: Duration = leap_confirmation;
@@ -138,13 +144,13 @@ impl Options {
         max_response_bytes: usize = max_response_bytes;
         /// The most claims in flight at one time. Default: 65,536.
         max_in_flight: usize = max_in_flight;
-        /// The most unresolved records; while it is met, claims that could become unresolved are refused. Default:
-        /// 65,536.
+        /// The most unresolved records; while it is met, claims that could become unresolved are
+        /// refused. Default: 65,536.
         max_unresolved: usize = max_unresolved;
         /// The most bytes of segment files. Default: 1 TiB.
         max_disk_bytes: u64 = max_disk_bytes;
-        /// The size of a segment file: a power of two from 64 KiB to 1 GiB, fixed when the store is created. Default:
-        /// 64 MiB.
+        /// The size of a segment file: a power of two from 64 KiB to 1 GiB, fixed when the store is
+        /// created. Default: 64 MiB.
         segment_bytes: u32 = segment_bytes;
     }
 
@@ -213,8 +219,8 @@ pub(crate) fn check_duration(what: &str, duration: Duration) -> Result<u64> {
 }
 
 impl Options {
-    /// Opens a store that exists. An empty or missing directory is refused: an unmounted volume must not pass for a
-    /// fresh store.
+    /// Opens a store that exists. An empty or missing directory is refused: an unmounted volume
+    /// must not pass for a fresh store.
     ///
     /// # Errors
     /// See [`Store::open`](crate::Store::open).

@@ -4,7 +4,8 @@ use std::fmt::Debug;
 
 /// A source of random bytes.
 pub trait Random: Debug + Send + Sync {
-    /// Fills `buf`; never fails (a machine without randomness cannot run the store, and `open` says so).
+    /// Fills `buf`; never fails (a machine without randomness cannot run the store, and `open` says
+    /// so).
     fn fill(&self, buf: &mut [u8]) -> std::io::Result<()>;
 
     /// A random number.
@@ -47,8 +48,8 @@ impl Random for SimRandom {
     fn fill(&self, buf: &mut [u8]) -> std::io::Result<()> {
         use std::sync::atomic::Ordering;
         for chunk in buf.chunks_mut(8) {
-            // SplitMix64 (Steele, Lea, Flood 2014): a counter and a finalizer, so that calls from several threads
-            // never see the same number.
+            // SplitMix64 (Steele, Lea, Flood 2014): a counter and a finalizer, so that calls from
+            // several threads never see the same number.
             let mut z = self
                 .state
                 .fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed)

@@ -26,8 +26,9 @@ use super::{DirIdentity, DirLock, Disk, DiskFile, LockAttempt, name};
 
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 const DIR_MODE: u32 = 0o700;
-/// What zeros are written by. The page cache keeps a file in pieces as large as it was written by, and each later small
-/// write visits the whole piece: with 1 MiB it cost twice as much as with 64 KiB (ext4, Linux 6.18).
+/// What zeros are written by. The page cache keeps a file in pieces as large as it was written by,
+/// and each later small write visits the whole piece: with 1 MiB it cost twice as much as with 64
+/// KiB (ext4, Linux 6.18).
 const ZERO_CHUNK_BYTES: u64 = 64 * 1024;
 
 /// A real directory, held open.

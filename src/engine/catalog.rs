@@ -1,11 +1,11 @@
 //! The catalog: which segment files there are, which are in use, and the manifest that says so.
 //!
-//! Invariants: a segment is named by a synced manifest before its first batch is written; a file is recycled only when
-//! no manifest names it and nobody reads it; two zero-filled files are kept spare, one for the next open and one for
-//! compaction, and the log never takes them.
+//! Invariants: a segment is named by a synced manifest before its first batch is written; a file is
+//! recycled only when no manifest names it and nobody reads it; two zero-filled files are kept
+//! spare, one for the next open and one for compaction, and the log never takes them.
 //!
-//! Everything here waits for the disk. It runs beside the commit path, and on it only when the next segment was not
-//! ready in time.
+//! Everything here waits for the disk. It runs beside the commit path, and on it only when the next
+//! segment was not ready in time.
 
 use std::sync::Arc;
 
@@ -84,7 +84,8 @@ impl Catalog {
         self.free.len()
     }
 
-    /// Makes a segment ready for use: a file, a new life in its header, on disk. No manifest names it yet.
+    /// Makes a segment ready for use: a file, a new life in its header, on disk. No manifest names
+    /// it yet.
     pub(crate) fn new_segment(&mut self, need: Need, kind: SegmentKind) -> Result<Arc<Segment>> {
         let slot = self.take_file(need)?;
         match self.begin_life(slot, kind) {
@@ -131,7 +132,8 @@ impl Catalog {
         self.free.pop().ok_or_else(|| Error::new(ErrorKind::DiskFull, "no segment file is free"))
     }
 
-    /// Keeps the spare files that promise 8 needs. An error is remembered, not returned: it may pass.
+    /// Keeps the spare files that promise 8 needs. An error is remembered, not returned: it may
+    /// pass.
     pub(crate) fn top_up(&mut self, more: usize) {
         self.reclaim();
         while self.free.len() < SPARES + more {
@@ -200,7 +202,8 @@ impl Catalog {
         })
     }
 
-    /// Gives the files of segments back that the manifest no longer names and the table no longer holds.
+    /// Gives the files of segments back that the manifest no longer names and the table no longer
+    /// holds.
     pub(crate) fn retire(&mut self, segments: impl IntoIterator<Item = Arc<Segment>>) {
         self.retired.extend(segments);
     }
@@ -223,8 +226,8 @@ impl Catalog {
         })
     }
 
-    /// Writes the manifest with a change. If that fails the change is undone in memory; on disk it may or may not have
-    /// been made, and either is a state that `open` understands.
+    /// Writes the manifest with a change. If that fails the change is undone in memory; on disk it
+    /// may or may not have been made, and either is a state that `open` understands.
     fn change(&mut self, time: StoreTime, change: impl FnOnce(&mut Manifest)) -> Result<()> {
         let mut changed = self.manifest.clone();
         change(&mut changed);

@@ -1,8 +1,8 @@
 //! Claiming: one decision about a key, taken under its lock.
 //!
-//! The order of the questions is promise 4's and promise 1's: another fingerprint is a mismatch whatever the state; a
-//! completion that is on its way is replayed; an unresolved attempt is nobody's; a lease that is over may be taken
-//! over; anything else is in flight.
+//! The order of the questions is promise 4's and promise 1's: another fingerprint is a mismatch
+//! whatever the state; a completion that is on its way is replayed; an unresolved attempt is
+//! nobody's; a lease that is over may be taken over; anything else is in flight.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -253,7 +253,8 @@ impl Engine {
         Ok(Decided { decision: Decision::Claimed(granted), ticket })
     }
 
-    /// An abandoned claim outlived its TTL: it is as if it had never been, but the claimant is told.
+    /// An abandoned claim outlived its TTL: it is as if it had never been, but the claimant is
+    /// told.
     fn grant_after_abandoned(
         &self,
         mut shard: MutexGuard<'_, Shard>,

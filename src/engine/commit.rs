@@ -14,7 +14,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{StoreTime, Token};
 use crate::log::{Frame, SegmentKind};
 
-/// Fails all waiters if a leader leaves without having told them: a panic must not leave anyone asleep.
+/// Fails all waiters if a leader leaves without having told them: a panic must not leave anyone
+/// asleep.
 struct Leadership<'a> {
     engine: &'a Engine,
     told: bool,
@@ -76,7 +77,8 @@ impl Engine {
         self.queue.stop();
     }
 
-    /// Step, for a store without threads: commits what is queued, if anything is and nobody else does.
+    /// Step, for a store without threads: commits what is queued, if anything is and nobody else
+    /// does.
     #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn step_commit(&self) -> bool {
         let lead = self.queue.answer_call() || self.queue.try_lead();
@@ -186,9 +188,11 @@ impl Surroundings for Engine {
         if let Some(prepared) = self.take_prepared() {
             return Ok(prepared);
         }
-        // Upkeep was too slow, or the disk is full. What is queued was admitted, so the spare files are used for it.
+        // Upkeep was too slow, or the disk is full. What is queued was admitted, so the spare files
+        // are used for it.
         let mut catalog = self.catalog.lock();
-        // One that upkeep was preparing has the lower id, and the log must take segments in the order of their ids.
+        // One that upkeep was preparing has the lower id, and the log must take segments in the
+        // order of their ids.
         if let Some(prepared) = self.take_prepared() {
             return Ok(prepared);
         }

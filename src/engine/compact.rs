@@ -1,8 +1,8 @@
 //! Compaction: the survivors of several mostly dead segments move into one.
 //!
-//! A record keeps its token, so a forget or a newer record still wins over the copy, whatever comes first to disk. The
-//! manifest changes from the old segments to the new one in one step; the index follows entry by entry, each only if it
-//! still points where the copy was made from.
+//! A record keeps its token, so a forget or a newer record still wins over the copy, whatever comes
+//! first to disk. The manifest changes from the old segments to the new one in one step; the index
+//! follows entry by entry, each only if it still points where the copy was made from.
 
 use std::sync::Arc;
 
@@ -98,7 +98,8 @@ impl Engine {
                 return Err(error);
             }
         };
-        // Readers find the copy before the manifest lets go of the original: both are there until the end.
+        // Readers find the copy before the manifest lets go of the original: both are there until
+        // the end.
         self.table.put(output.clone());
         let named =
             self.catalog.lock().replace(inputs, std::slice::from_ref(&output), self.time.now());

@@ -1,6 +1,7 @@
 //! Ending a claim: completion, release, the unknown end, and what a holder says midway.
 //!
-//! Every call here names the claim's token. A token that is no longer its key's newest is refused (promise 1).
+//! Every call here names the claim's token. A token that is no longer its key's newest is refused
+//! (promise 1).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -116,9 +117,9 @@ impl Engine {
         Ok(ticket)
     }
 
-    /// Takes back a claim whose holder never had it, or let go of it under the policy `Release`: anybody may claim the
-    /// key at once. After a first attempt it is as new; after a later one it is abandoned, since what the earlier
-    /// attempts did is still unknown.
+    /// Takes back a claim whose holder never had it, or let go of it under the policy `Release`:
+    /// anybody may claim the key at once. After a first attempt it is as new; after a later one it
+    /// is abandoned, since what the earlier attempts did is still unknown.
     pub(crate) fn take_back(&self, hash: KeyHash, token: Token) -> Result<()> {
         self.check_writable()?;
         let mut shard = self.shard(hash).lock();

@@ -15,8 +15,8 @@ pub struct Environment {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
-    /// Whether the store runs its own threads. Without them nothing happens in the background: waiting callers commit
-    /// for themselves, and the owner calls the other steps.
+    /// Whether the store runs its own threads. Without them nothing happens in the background:
+    /// waiting callers commit for themselves, and the owner calls the other steps.
     pub threads: bool,
 }
 

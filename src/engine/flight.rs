@@ -1,7 +1,8 @@
 //! A claim in flight: everything that is known of a key between its claim and the end of it.
 //!
-//! Flights live in their key's shard and are changed under its lock only. A flight that is completing keeps its record
-//! in memory until the completion is on disk and in the index, so that no one else can win the key meanwhile.
+//! Flights live in their key's shard and are changed under its lock only. A flight that is
+//! completing keeps its record in memory until the completion is on disk and in the index, so that
+//! no one else can win the key meanwhile.
 
 use std::sync::Arc;
 
@@ -37,7 +38,8 @@ pub(crate) struct Flight {
 
 #[derive(Debug)]
 pub(crate) enum State {
-    /// Somebody may be executing. `until_ms` is the lease's end in monotonic milliseconds, `None` for no deadline;
+    /// Somebody may be executing. `until_ms` is the lease's end in monotonic milliseconds, `None`
+    /// for no deadline;
     /// `dropped` says that the holder let go under the policy `Hold`.
     Held { until_ms: Option<u64>, dropped: bool },
     /// The owner's process died: a claim is a takeover at once.
@@ -64,7 +66,8 @@ impl Flight {
         self.scope == *scope && self.key == *key
     }
 
-    /// Whether the lease is over at `now_ms` of the monotonic clock; a claim without a deadline is held, never free.
+    /// Whether the lease is over at `now_ms` of the monotonic clock; a claim without a deadline is
+    /// held, never free.
     pub(crate) fn lease_is_over(&self, now_ms: u64) -> bool {
         match self.state {
             State::Held { until_ms: Some(until_ms), .. } => now_ms >= until_ms,
@@ -85,7 +88,8 @@ impl Flight {
         }
     }
 
-    /// The bytes that must stay free for this flight to end: a completion without a body, or an unresolved frame.
+    /// The bytes that must stay free for this flight to end: a completion without a body, or an
+    /// unresolved frame.
     pub(crate) fn reserve(&self) -> u64 {
         (self.scope.as_bytes().len() + self.key.as_bytes().len() + RESERVE_BYTES) as u64
     }
@@ -114,5 +118,6 @@ impl Flight {
     }
 }
 
-/// Frame header, varints at their longest, fingerprint, padding, the batch header it may come with, a footer entry.
+/// Frame header, varints at their longest, fingerprint, padding, the batch header it may come with,
+/// a footer entry.
 const RESERVE_BYTES: usize = 8 + 60 + 32 + 16 + 64 + 16;

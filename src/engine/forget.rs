@@ -1,6 +1,7 @@
 //! Forgetting: removing a record before its TTL is over, for good.
 //!
-//! The forget frame hides every completion of its key with a lower token for as long as one could be found on disk.
+//! The forget frame hides every completion of its key with a lower token for as long as one could
+//! be found on disk.
 
 use super::Engine;
 use super::flight::State;
@@ -12,7 +13,8 @@ use crate::log::{ForgetFrame, Frame};
 use crate::types::{Key, Scope};
 
 impl Engine {
-    /// Forgets a key's record; says whether there was one. A key in flight or unresolved is refused.
+    /// Forgets a key's record; says whether there was one. A key in flight or unresolved is
+    /// refused.
     pub(crate) fn forget(&self, scope: &Scope, key: &Key) -> Result<(bool, Ticket)> {
         self.check_writable()?;
         let hash = self.hash(scope.as_bytes(), key.as_bytes());
@@ -67,7 +69,8 @@ impl Engine {
         }
     }
 
-    /// Forgets every record of a scope, reading all records to find them; returns how many. Keys in flight stay.
+    /// Forgets every record of a scope, reading all records to find them; returns how many. Keys in
+    /// flight stay.
     pub(crate) fn forget_scope(&self, scope: &Scope) -> Result<(u64, Ticket)> {
         self.check_writable()?;
         let (mut forgotten, mut last) = (0, Ticket::DONE);

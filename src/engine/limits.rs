@@ -88,7 +88,8 @@ impl Limits {
         ))
     }
 
-    /// Refuses a checkpoint if the claims in flight would then take too much of a segment to state again.
+    /// Refuses a checkpoint if the claims in flight would then take too much of a segment to state
+    /// again.
     pub(crate) fn admit_checkpoint(&self, flight: &Flight, bytes: u64) -> Result<()> {
         let others =
             self.in_flight_bytes.load(Ordering::Relaxed).saturating_sub(restated_bytes(flight));
@@ -148,7 +149,8 @@ impl Limits {
         self.unresolved.load(Ordering::Relaxed)
     }
 
-    /// What must stay free so that all claims in flight can end: no more than stating them again would take.
+    /// What must stay free so that all claims in flight can end: no more than stating them again
+    /// would take.
     pub(crate) fn reserved_bytes(&self) -> u64 {
         self.in_flight_bytes.load(Ordering::Relaxed)
     }

@@ -76,8 +76,8 @@ impl Engine {
         }
     }
 
-    /// Reads candidates until one is this key's record. A record of another key with the same hash bits is passed over;
-    /// one that cannot be read never means "absent".
+    /// Reads candidates until one is this key's record. A record of another key with the same hash
+    /// bits is passed over; one that cannot be read never means "absent".
     pub(crate) fn search(
         &self,
         hash: KeyHash,
@@ -108,8 +108,8 @@ impl Engine {
         self.still_in(&self.shard(hash).lock(), hash, spot)
     }
 
-    /// The same, with the shard's lock held. An index entry is removed before its segment leaves the table, so an entry
-    /// and a segment that are both there belong together.
+    /// The same, with the shard's lock held. An index entry is removed before its segment leaves
+    /// the table, so an entry and a segment that are both there belong together.
     pub(crate) fn still_in(&self, shard: &Shard, hash: KeyHash, spot: Spot) -> bool {
         self.lives(spot) && shard.index.holds(self.geometry, hash, spot.location)
     }

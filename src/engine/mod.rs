@@ -1,11 +1,13 @@
 //! The engine: every decision about a key, and the way of each decision to disk.
 //!
-//! A decision is taken under its key's lock, enqueued in log order, and told once its batch is durable; there is no way
-//! back, and a batch that fails poisons the store. The engine moves in steps (commit a batch, seal a segment, prune,
-//! compact); threads only call the steps, so that a test can call them in any order.
+//! A decision is taken under its key's lock, enqueued in log order, and told once its batch is
+//! durable; there is no way back, and a batch that fails poisons the store. The engine moves in
+//! steps (commit a batch, seal a segment, prune, compact); threads only call the steps, so that a
+//! test can call them in any order.
 //!
-//! Lock order: shard, then queue. The writer's lock is taken with neither held, and takes shards (for a restatement).
-//! The catalog's lock is taken last of all and is the only one held over I/O besides the writer's.
+//! Lock order: shard, then queue. The writer's lock is taken with neither held, and takes shards
+//! (for a restatement). The catalog's lock is taken last of all and is the only one held over I/O
+//! besides the writer's.
 //!
 //! Left to others: what callers hold in their hands ([`crate::store`]), bytes ([`crate::log`]).
 
@@ -95,7 +97,8 @@ pub(crate) struct Engine {
     /// Bytes that the log can still take without a new file; kept for when the disk is full.
     room: AtomicU64,
     disk_full: AtomicBool,
-    /// Whether files that are kept for the next open had to be used: nothing new is taken in before there is room.
+    /// Whether files that are kept for the next open had to be used: nothing new is taken in before
+    /// there is room.
     spares_used: AtomicBool,
     /// Claims that somebody holds, or is about to be told of. Counted up under the key's lock.
     pub(crate) held: AtomicUsize,

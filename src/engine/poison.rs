@@ -1,7 +1,8 @@
 //! The store's end by a failed disk (promise 8).
 //!
-//! After a failed write or sync nobody knows what the disk holds: the kernel marks the pages clean, and a later sync
-//! that succeeds proves nothing. So the first failure is kept for good, and every later change is refused with it.
+//! After a failed write or sync nobody knows what the disk holds: the kernel marks the pages clean,
+//! and a later sync that succeeds proves nothing. So the first failure is kept for good, and every
+//! later change is refused with it.
 
 use std::sync::OnceLock;
 

@@ -1,7 +1,7 @@
 //! Pruning: a segment whose last record has expired is dropped whole.
 //!
-//! Its index entries go first, a few at a time, then the manifest lets go of it, then its file is recycled. No record
-//! is read: the footer says what there is.
+//! Its index entries go first, a few at a time, then the manifest lets go of it, then its file is
+//! recycled. No record is read: the footer says what there is.
 
 use std::sync::Arc;
 
@@ -51,9 +51,11 @@ impl Engine {
         self.release_segments(std::slice::from_ref(segment), &[])
     }
 
-    /// Removes a segment's records from the index: all of them, or a look at one left behind would lead nowhere.
+    /// Removes a segment's records from the index: all of them, or a look at one left behind would
+    /// lead nowhere.
     pub(crate) fn unlist(&self, segment: &Segment) {
-        // What the footer would have said can be had from the index, at the price of walking all of it.
+        // What the footer would have said can be had from the index, at the price of walking all of
+        // it.
         let Ok(Footer { entries, .. }) = segment.read_footer() else {
             return self.unlist_slow(segment);
         };

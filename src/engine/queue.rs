@@ -1,14 +1,16 @@
 //! The commit queue: frames that wait for the disk, and those who wait for them.
 //!
-//! Frames gather in the batch that is *filling*. One thread at a time *leads*: it takes the filling batch, writes and
-//! syncs it, and tells its waiters; what queued meanwhile is the next batch. A batch's number is the ticket of every
-//! frame in it, and `done` is the highest number that is on disk, so a ticket costs nothing to make, copy or check.
+//! Frames gather in the batch that is *filling*. One thread at a time *leads*: it takes the filling
+//! batch, writes and syncs it, and tells its waiters; what queued meanwhile is the next batch. A
+//! batch's number is the ticket of every frame in it, and `done` is the highest number that is on
+//! disk, so a ticket costs nothing to make, copy or check.
 //!
-//! Threads wait on a futex word, one for odd and one for even batches, so that a finished batch wakes all of its
-//! threads with one call and nobody else's. Tasks leave their waker with the batch.
+//! Threads wait on a futex word, one for odd and one for even batches, so that a finished batch
+//! wakes all of its threads with one call and nobody else's. Tasks leave their waker with the
+//! batch.
 //!
-//! Invariants: `done` grows only under the lock; a ticket above `done` of a failed queue fails; whoever sets `leading`
-//! leads or hands over, on every path.
+//! Invariants: `done` grows only under the lock; a ticket above `done` of a failed queue fails;
+//! whoever sets `leading` leads or hands over, on every path.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::Waker;
@@ -88,8 +90,9 @@ pub(crate) struct CommitQueue {
     gathered: AtomicU32,
 }
 
-/// From this many frames in a batch on, waiting is worth a few turns of the processor before sleeping: the batch is
-/// about to end, and being put to sleep and woken costs each thread more than the turns do.
+/// From this many frames in a batch on, waiting is worth a few turns of the processor before
+/// sleeping: the batch is about to end, and being put to sleep and woken costs each thread more
+/// than the turns do.
 const CROWD: u32 = 12;
 const TURNS: u32 = 8;
 
@@ -173,8 +176,8 @@ impl CommitQueue {
         None
     }
 
-    /// Leaves a waker with a ticket's batch, and calls the committer if nobody leads. Returns false if the ticket's
-    /// fate is known by now.
+    /// Leaves a waker with a ticket's batch, and calls the committer if nobody leads. Returns false
+    /// if the ticket's fate is known by now.
     pub(crate) fn register(&self, ticket: Ticket, waker: &Waker) -> bool {
         let mut state = self.state.lock();
         if self.fate(ticket).is_some() {
@@ -244,7 +247,8 @@ impl CommitQueue {
         may
     }
 
-    /// The leader lets a crowd gather: as many as came last time, or as come while it gives way a few times.
+    /// The leader lets a crowd gather: as many as came last time, or as come while it gives way a
+    /// few times.
     pub(crate) fn linger(&self) {
         let crowd = self.crowd.load(Ordering::Relaxed);
         if crowd < CROWD {
@@ -274,8 +278,8 @@ impl CommitQueue {
         std::mem::replace(&mut state.filling, next)
     }
 
-    /// The leader tells a batch's waiters that it is on disk, and then settles who leads next: those who were woken
-    /// first may still join the next batch, which makes it a larger one.
+    /// The leader tells a batch's waiters that it is on disk, and then settles who leads next:
+    /// those who were woken first may still join the next batch, which makes it a larger one.
     pub(crate) fn tell_done(&self, mut batch: Batch, is_committer: bool) -> Next {
         let number = batch.number;
         if batch.bytes.capacity() > SPARE_BYTES {
@@ -304,8 +308,9 @@ impl CommitQueue {
         next
     }
 
-    /// Chooses the next leader, with the lock held. A few threads lead in turn, which saves waking one that only leads;
-    /// in a crowd, and for tasks, the committer does, since it goes on without being woken again.
+    /// Chooses the next leader, with the lock held. A few threads lead in turn, which saves waking
+    /// one that only leads; in a crowd, and for tasks, the committer does, since it goes on without
+    /// being woken again.
     fn succeed(
         &self,
         state: &mut QueueState,
@@ -350,7 +355,8 @@ impl CommitQueue {
         wakers.drain(..).for_each(Waker::wake);
     }
 
-    /// What the committer thread does between calls: sleeps until it is to lead (true) or to stop (false).
+    /// What the committer thread does between calls: sleeps until it is to lead (true) or to stop
+    /// (false).
     pub(crate) fn wait_for_call(&self) -> bool {
         loop {
             let mut state = self.state.lock();
@@ -422,7 +428,8 @@ impl CommitQueue {
         self.ceiling.fetch_max(ceiling.0, Ordering::AcqRel);
     }
 
-    /// Makes the committer the leader if there is none. It is still to be woken, once the lock is let go.
+    /// Makes the committer the leader if there is none. It is still to be woken, once the lock is
+    /// let go.
     fn call_if_idle(&self, state: &mut QueueState) -> bool {
         let call = !state.leading && !self.failed.load(Ordering::Acquire);
         if call {
@@ -439,7 +446,8 @@ impl CommitQueue {
         }
     }
 
-    /// Whether the committer was called and has not come: a store without threads leads in its place.
+    /// Whether the committer was called and has not come: a store without threads leads in its
+    /// place.
     #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn answer_call(&self) -> bool {
         std::mem::take(&mut self.state.lock().called)

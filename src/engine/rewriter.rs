@@ -1,7 +1,7 @@
 //! Writes surviving records into a fresh segment: what compaction and recovery make.
 //!
-//! Frames keep their tokens; their place, and so their checksums, are new. Nothing is reachable before the caller
-//! names the segment in the manifest, so nothing is synced before the end.
+//! Frames keep their tokens; their place, and so their checksums, are new. Nothing is reachable
+//! before the caller names the segment in the manifest, so nothing is synced before the end.
 
 use std::sync::Arc;
 

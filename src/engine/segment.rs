@@ -1,7 +1,7 @@
 //! A segment file in use, and the table of all of them.
 //!
-//! Whoever reads a segment holds its `Arc`: the pin that keeps its file from being recycled under the reader. A
-//! segment leaves the table first and is recycled only when nobody else holds it.
+//! Whoever reads a segment holds its `Arc`: the pin that keeps its file from being recycled under
+//! the reader. A segment leaves the table first and is recycled only when nobody else holds it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -132,8 +132,8 @@ impl Segment {
         self.dead_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes that compaction would give back at `now`; never overstated by more than the overlap of what was replaced
-    /// and what has expired.
+    /// Bytes that compaction would give back at `now`; never overstated by more than the overlap of
+    /// what was replaced and what has expired.
     pub(crate) fn reclaimable_bytes(&self, now: StoreTime) -> u64 {
         let contents = self.contents.lock();
         let expired = contents.expiries.as_ref().map_or(0, |expiries| expiries.expired_bytes(now));

@@ -1,6 +1,7 @@
 //! One shard of the keys: what is in flight and what is completed, under one lock.
 //!
-//! This lock is the key's lock: every decision about a key is taken under it. No I/O happens while it is held.
+//! This lock is the key's lock: every decision about a key is taken under it. No I/O happens while
+//! it is held.
 
 use hashbrown::HashTable;
 
@@ -17,7 +18,8 @@ pub(crate) struct Shard {
     flights: HashTable<Box<Flight>>,
 }
 
-/// What happens to every key is counted here: the lock is held anyway, and no other processor wants the counter.
+/// What happens to every key is counted here: the lock is held anyway, and no other processor wants
+/// the counter.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) claims: u64,
@@ -35,7 +37,9 @@ impl Shard {
         if self.flights.is_empty() {
             return None;
         }
-        self.flights.find_mut(hash.0, |flight| flight.is_for(scope, key)).map(|flight| &mut **flight)
+        self.flights
+            .find_mut(hash.0, |flight| flight.is_for(scope, key))
+            .map(|flight| &mut **flight)
     }
 
     /// The flight that holds a token: the caller's claim, if it is still the newest of its key.

@@ -1,7 +1,7 @@
 //! Moments at which somebody must look again: wait limits and lease ends.
 //!
-//! A timer only notifies; whoever waits decides by the clock what it means. Timers are not cancelled: one that nobody
-//! needs any more goes off unheard.
+//! A timer only notifies; whoever waits decides by the clock what it means. Timers are not
+//! cancelled: one that nobody needs any more goes off unheard.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -22,7 +22,8 @@ struct Timer {
 }
 
 impl Timers {
-    /// Notifies `event` once the monotonic clock reaches `due_ms`. Returns whether this is now the earliest timer.
+    /// Notifies `event` once the monotonic clock reaches `due_ms`. Returns whether this is now the
+    /// earliest timer.
     pub(crate) fn add(&self, due_ms: u64, event: Arc<Event>) -> bool {
         let mut pending = self.pending.lock();
         let earliest = pending.peek().is_none_or(|timer| due_ms < timer.due_ms);

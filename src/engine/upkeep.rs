@@ -1,5 +1,5 @@
-//! Upkeep: everything that is nobody's request. Segments are prepared and sealed ahead, timers go off, leaps of the
-//! clock are confirmed, expired segments dropped, and dead bytes given back.
+//! Upkeep: everything that is nobody's request. Segments are prepared and sealed ahead, timers go
+//! off, leaps of the clock are confirmed, expired segments dropped, and dead bytes given back.
 //!
 //! A step does one round of it and says when the next is due. A thread calls it; so can a test.
 
@@ -114,12 +114,13 @@ impl Engine {
     fn seal(&self, segment: &Segment) -> Result<()> {
         segment.seal()?;
         let sealed = self.catalog.lock().mark_sealed(segment.id, self.time.now());
-        // Without room for the manifest the segment only stays unsealed there, which recovery can read.
+        // Without room for the manifest the segment only stays unsealed there, which recovery can
+        // read.
         self.unless_full(sealed)
     }
 
-    /// Lets a full disk pass, and makes any other failure of the catalog the store's end: what the manifest on disk says
-    /// is unknown then.
+    /// Lets a full disk pass, and makes any other failure of the catalog the store's end: what the
+    /// manifest on disk says is unknown then.
     pub(crate) fn unless_full(&self, result: Result<()>) -> Result<()> {
         match result {
             Err(error) if error.kind() != ErrorKind::DiskFull => {
@@ -146,7 +147,8 @@ impl Engine {
         self.spares_used.store(catalog.spare_files() < SPARES, Ordering::Relaxed);
     }
 
-    /// Prepares a segment. It is offered before the catalog is let go: nobody may take a later one before it.
+    /// Prepares a segment. It is offered before the catalog is let go: nobody may take a later one
+    /// before it.
     fn prepare(&self) -> Result<()> {
         let mut catalog = self.catalog.lock();
         let segment = catalog.new_segment(Need::Log, SegmentKind::Log)?;
@@ -183,7 +185,8 @@ impl Engine {
         }
     }
 
-    /// On an idle store, vouches for the last batch with an empty one: damage to it can then be told from a torn write.
+    /// On an idle store, vouches for the last batch with an empty one: damage to it can then be
+    /// told from a torn write.
     fn vouch(&self) {
         if !self.queue.is_idle() {
             return;
@@ -222,15 +225,16 @@ impl Engine {
         })
     }
 
-    /// Refuses new claims from now on. When it returns, every claim that was let in is counted as held.
+    /// Refuses new claims from now on. When it returns, every claim that was let in is counted as
+    /// held.
     pub(crate) fn begin_close(&self) {
         if !self.closing.swap(true, Ordering::AcqRel) {
             self.shards.iter().for_each(|shard| drop(shard.lock()));
         }
     }
 
-    /// Closes the log cleanly: the claims in flight are stated at the head of a segment, everything is sealed, and the
-    /// manifest says so. If the disk refuses, the next open recovers instead.
+    /// Closes the log cleanly: the claims in flight are stated at the head of a segment, everything
+    /// is sealed, and the manifest says so. If the disk refuses, the next open recovers instead.
     pub(crate) fn close_log(&self) -> Result<()> {
         self.begin_close();
         let quiet = self.rewriting.lock();

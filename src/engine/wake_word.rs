@@ -1,7 +1,7 @@
 //! A word that threads sleep on until it changes.
 //!
-//! On Linux it is a futex: one call wakes all of a batch's threads, without a lock that they would then queue for.
-//! Elsewhere a condition variable does the same, slower.
+//! On Linux it is a futex: one call wakes all of a batch's threads, without a lock that they would
+//! then queue for. Elsewhere a condition variable does the same, slower.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -1,8 +1,8 @@
 //! The writer: the active segment and its end. Whoever leads a commit holds it.
 //!
-//! A batch goes to the active segment with one write. When it does not fit, the writer moves on to the next segment,
-//! whose first batch states every claim in flight again. Nothing is synced here in `Interval` mode but what must be
-//! before a move.
+//! A batch goes to the active segment with one write. When it does not fit, the writer moves on to
+//! the next segment, whose first batch states every claim in flight again. Nothing is synced here
+//! in `Interval` mode but what must be before a move.
 
 use std::sync::Arc;
 
@@ -31,7 +31,8 @@ pub(crate) trait Surroundings {
     fn draw_sequence(&self) -> Token;
     /// The segment that comes after the active one, named by the manifest.
     fn next_segment(&self) -> Result<Arc<Segment>>;
-    /// Appends a claim frame for every claim in flight, but for those whose completion was just placed on disk.
+    /// Appends a claim frame for every claim in flight, but for those whose completion was just
+    /// placed on disk.
     fn restate(&self, placed: &[Placed], out: &mut Vec<u8>) -> Result<()>;
     /// Takes over a segment that the log has left.
     fn leave(&self, segment: Arc<Segment>);
@@ -93,7 +94,8 @@ impl Writer {
         u64::from(self.active.size).saturating_sub(taken as u64)
     }
 
-    /// Whether nothing was written since the last call, and an empty batch would vouch for what was.
+    /// Whether nothing was written since the last call, and an empty batch would vouch for what
+    /// was.
     pub(crate) fn take_idle_window(&mut self) -> bool {
         let idle = self.counters.batches == self.seen_batches;
         self.seen_batches = self.counters.batches;
@@ -267,8 +269,9 @@ impl Writer {
         self.sync()
     }
 
-    /// Moves on to the next segment and states the claims in flight at its head, on disk. A claim whose completion was
-    /// placed before is not in flight, though nobody was told yet: stated again, it would outlive its completion.
+    /// Moves on to the next segment and states the claims in flight at its head, on disk. A claim
+    /// whose completion was placed before is not in flight, though nobody was told yet: stated
+    /// again, it would outlive its completion.
     pub(crate) fn roll_with(
         &mut self,
         flags: u32,

@@ -1,7 +1,7 @@
 //! How many bytes of a sealed segment are expired at a given time, roughly.
 //!
-//! Compaction asks this of every segment and must not read any to know. The answer is never too high: a bucket counts
-//! as expired once its latest record is.
+//! Compaction asks this of every segment and must not read any to know. The answer is never too
+//! high: a bucket counts as expired once its latest record is.
 
 use crate::ids::StoreTime;
 
@@ -33,7 +33,8 @@ impl ExpiryHistogram {
         Self { start_ms, width_ms, bytes }
     }
 
-    /// The bytes of the buckets that had wholly expired at `now`: all that expired but for one bucket at most.
+    /// The bytes of the buckets that had wholly expired at `now`: all that expired but for one
+    /// bucket at most.
     pub(crate) fn expired_bytes(&self, now: StoreTime) -> u64 {
         let Some(past_ms) = now.0.checked_sub(self.start_ms) else { return 0 };
         let whole = past_ms.saturating_add(1) / self.width_ms;

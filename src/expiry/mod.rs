@@ -1,4 +1,5 @@
-//! Time as records see it: store time, and what a segment's records have in common about their ends.
+//! Time as records see it: store time, and what a segment's records have in common about their
+//! ends.
 
 mod histogram;
 mod store_clock;

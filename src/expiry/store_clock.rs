@@ -1,12 +1,14 @@
 //! Store time: the one clock of expiry (promise 6).
 //!
-//! Inside a process it advances with the monotonic clock and with nothing else, so that a step of the wall clock
-//! neither revives nor drops a record. At open it begins at the larger of the wall clock and the last time in the log.
-//! Where either would leap forward by more than a threshold, store time is *held back*: it goes on from where it was,
-//! and takes the leap only after the wall clock has agreed with it for the confirmation time.
+//! Inside a process it advances with the monotonic clock and with nothing else, so that a step of
+//! the wall clock neither revives nor drops a record. At open it begins at the larger of the wall
+//! clock and the last time in the log. Where either would leap forward by more than a threshold,
+//! store time is *held back*: it goes on from where it was, and takes the leap only after the wall
+//! clock has agreed with it for the confirmation time.
 //!
-//! While a leap is held back, what expires is judged by [`StoreClock::now`] (the earlier time), and deadlines are set
-//! from [`StoreClock::latest`] (the later one): a record then lives too long rather than too short.
+//! While a leap is held back, what expires is judged by [`StoreClock::now`] (the earlier time), and
+//! deadlines are set from [`StoreClock::latest`] (the later one): a record then lives too long
+//! rather than too short.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

@@ -1,7 +1,8 @@
 //! Where each completed record is, in a few bytes a key.
 //!
-//! The index holds hash bits and locations, never keys. Two keys may share all the bits it keeps: a match is a
-//! candidate, and only the record on disk says whose it is. It knows nothing of expiry, claims or files.
+//! The index holds hash bits and locations, never keys. Two keys may share all the bits it keeps: a
+//! match is a candidate, and only the record on disk says whose it is. It knows nothing of expiry,
+//! claims or files.
 
 mod hasher;
 mod location;

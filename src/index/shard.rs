@@ -1,8 +1,9 @@
 //! One shard of the index: a table of 64-bit entries.
 //!
-//! An entry is 28 hash bits and a packed location; with the 12 bits of the shard's number, 40 bits of the hash are
-//! known. An entry's place in the table follows from the entry itself, so growing reads no keys.
-//! Every change names the location it expects (compare-and-swap): two writers never undo one another.
+//! An entry is 28 hash bits and a packed location; with the 12 bits of the shard's number, 40 bits
+//! of the hash are known. An entry's place in the table follows from the entry itself, so growing
+//! reads no keys. Every change names the location it expects (compare-and-swap): two writers never
+//! undo one another.
 
 use hashbrown::HashTable;
 
@@ -18,7 +19,8 @@ pub(crate) struct IndexShard {
     entries: HashTable<u64>,
 }
 
-/// The locations that may hold a key's record: none or one as a rule, more where hash bits are shared.
+/// The locations that may hold a key's record: none or one as a rule, more where hash bits are
+/// shared.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Candidates {
     first: Option<Location>,

@@ -8,7 +8,8 @@ use super::Inner;
 use crate::engine::Ticket;
 use crate::error::Result;
 
-/// A decision on its way to disk. Awaited on any executor, or waited for by a thread with [`wait`](Self::wait).
+/// A decision on its way to disk. Awaited on any executor, or waited for by a thread with
+/// [`wait`](Self::wait).
 ///
 /// The decision was made when the verb was called: dropping this loses only the answer.
 #[derive(Debug)]
@@ -41,7 +42,8 @@ impl<T> Pending<T> {
     /// Waits on this thread.
     ///
     /// # Errors
-    /// What the verb says, and [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) if the disk failed under it.
+    /// What the verb says, and [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) if the disk
+    /// failed under it.
     pub fn wait(mut self) -> Result<T> {
         match std::mem::replace(&mut self.state, State::Told) {
             State::Refused(error) => Err(error),
@@ -82,8 +84,8 @@ impl<T> Drop for Pending<T> {
     }
 }
 
-/// The waker that a waiting task has left with its batch. The first is not kept beside it: as a rule the task is polled
-/// again only when it is done.
+/// The waker that a waiting task has left with its batch. The first is not kept beside it: as a
+/// rule the task is polled again only when it is done.
 #[derive(Debug)]
 pub(crate) enum LeftWaker {
     None,

@@ -84,8 +84,9 @@ impl ClaimContext {
     }
 }
 
-/// The exclusive right to execute a key. End it with [`complete`](Self::complete) or [`release`](Self::release);
-/// dropping it without follows the claim's [`DropPolicy`](crate::DropPolicy).
+/// The exclusive right to execute a key. End it with [`complete`](Self::complete) or
+/// [`release`](Self::release); dropping it without follows the claim's
+/// [`DropPolicy`](crate::DropPolicy).
 #[must_use = "a claim that is dropped follows its policy: complete it or release it"]
 pub struct Claim {
     /// Taken when the claim ends, so that its drop does nothing then.
@@ -103,10 +104,11 @@ impl Claim {
         Self { context: Some(ClaimContext { inner, scope, key, operation, granted }) }
     }
 
-    /// Stores the response: every retry gets it until the TTL is over. Decided when called; the value only waits for
-    /// the disk.
+    /// Stores the response: every retry gets it until the TTL is over. Decided when called; the
+    /// value only waits for the disk.
     ///
-    /// A completion that is refused (too large, disk full) gives the claim back inside of its error.
+    /// A completion that is refused (too large, disk full) gives the claim back inside of its
+    /// error.
     pub fn complete(self, response: StoredResponse) -> CompleteCall {
         let Granted { hash, token, .. } = self.granted;
         let decided = match self.inner.engine.complete(hash, token, response) {
@@ -234,8 +236,8 @@ impl CompleteError {
         self.error.kind()
     }
 
-    /// The claim and the response, if the completion was refused before anything was decided: complete it with a
-    /// smaller response or none, or release it. Dropping it follows its policy.
+    /// The claim and the response, if the completion was refused before anything was decided:
+    /// complete it with a smaller response or none, or release it. Dropping it follows its policy.
     #[must_use]
     pub fn into_claim(self) -> Option<(Claim, StoredResponse)> {
         self.returned.map(|returned| *returned)

@@ -10,7 +10,8 @@ use crate::engine::{Decided, Decision, OpenClaim, Ticket};
 use crate::error::Result;
 use crate::types::ClaimRequest;
 
-/// What [`Store::claim`](crate::Store::claim) returns: awaited on any executor, or waited for by a thread.
+/// What [`Store::claim`](crate::Store::claim) returns: awaited on any executor, or waited for by a
+/// thread.
 #[derive(Debug)]
 #[must_use = "nothing is claimed until this is awaited or waited for"]
 pub struct ClaimCall {
@@ -51,7 +52,8 @@ impl Future for ClaimCall {
 
 /// A claim between its decision and the telling of it.
 ///
-/// If it is dropped in between, a claim it won is taken back, whatever the policy: its caller never had it.
+/// If it is dropped in between, a claim it won is taken back, whatever the policy: its caller never
+/// had it.
 #[derive(Debug)]
 pub(crate) struct Deciding {
     /// Moves into the outcome.
@@ -110,7 +112,8 @@ impl Deciding {
         matches!(&self.decided, Some(decided) if matches!(decided.decision, Decision::Claimed(_)))
     }
 
-    /// What must be on disk before the decision is told. That somebody is in flight may be told at once.
+    /// What must be on disk before the decision is told. That somebody is in flight may be told at
+    /// once.
     fn ticket(&self) -> Ticket {
         match &self.decided {
             Some(Decided { decision: Decision::InFlight { .. }, .. }) | None => Ticket::DONE,
@@ -162,7 +165,8 @@ impl Drop for Deciding {
             return;
         };
         let Ok(inner) = self.inner() else { return };
-        // If the store is poisoned there is nothing to take back: the outcome is unknown to everyone.
+        // If the store is poisoned there is nothing to take back: the outcome is unknown to
+        // everyone.
         if inner.engine.take_back(granted.hash, granted.token).is_ok() {
             inner.engine.nudge();
         }

@@ -19,8 +19,8 @@ pub struct Closed {
     pub remaining: usize,
 }
 
-/// What [`Store::close`](crate::Store::close) returns: awaited on any executor (a thread of its own does the waiting),
-/// or waited for by a thread.
+/// What [`Store::close`](crate::Store::close) returns: awaited on any executor (a thread of its own
+/// does the waiting), or waited for by a thread.
 #[derive(Debug)]
 #[must_use = "nothing is closed until this is awaited or waited for"]
 pub struct CloseCall {

@@ -12,8 +12,8 @@ use super::{InFlight, Inner, Outcome};
 use crate::engine::OpenClaim;
 use crate::error::Result;
 
-/// What [`InFlight::wait`] returns: an outcome again, once the claim in flight has ended, its lease is over, or the
-/// limit is reached. Awaited on any executor, or waited for by a thread.
+/// What [`InFlight::wait`] returns: an outcome again, once the claim in flight has ended, its lease
+/// is over, or the limit is reached. Awaited on any executor, or waited for by a thread.
 #[derive(Debug)]
 #[must_use = "nothing is waited for until this is awaited or waited for"]
 pub struct FlightCall {

@@ -1,4 +1,5 @@
-//! The one thing that all clones, claims and waiters of a store share: the engine, its threads, and the lock.
+//! The one thing that all clones, claims and waiters of a store share: the engine, its threads, and
+//! the lock.
 //!
 //! When the last of them is gone the store closes itself, and the directory's lock is let go.
 
@@ -71,7 +72,8 @@ impl Inner {
         creation: Creation,
     ) -> Result<Arc<Self>> {
         options.validate()?;
-        // Look before the lock is taken: the lock's file must not appear in a directory of something else.
+        // Look before the lock is taken: the lock's file must not appear in a directory of
+        // something else.
         let found = engine::look(&*env.disk)?;
         refuse(found, creation, &*env.disk)?;
         let lock = lock(env, options)?;
@@ -81,7 +83,8 @@ impl Inner {
             engine::create(env, options)?;
         }
         let engine = engine::recover(env, options)?;
-        // The first round prepares the next segment, so that the store does not start by waiting for one.
+        // The first round prepares the next segment, so that the store does not start by waiting
+        // for one.
         engine.step_upkeep();
         let threads = if env.threads { spawn(&engine)? } else { Threads::default() };
         Ok(Arc::new(Self {

@@ -1,7 +1,8 @@
 //! The store as a service sees it: one method a verb, claims as guards, outcomes as values.
 //!
-//! Every verb returns a value that is awaited on any executor or waited for by a thread. `claim` does nothing until
-//! then; everything else is decided when it is called, and its value only waits for the disk.
+//! Every verb returns a value that is awaited on any executor or waited for by a thread. `claim`
+//! does nothing until then; everything else is decided when it is called, and its value only waits
+//! for the disk.
 //!
 //! Left to others: every decision ([`crate::engine`]).
 
@@ -72,10 +73,12 @@ impl Store {
     /// Opens the store in a directory, with the defaults of [`Options`].
     ///
     /// # Errors
-    /// [`WrongStore`](crate::ErrorKind::WrongStore) if there is none, [`Locked`](crate::ErrorKind::Locked) if another
-    /// process owns it (the text says which), [`Corrupt`](crate::ErrorKind::Corrupt) if something durable is lost,
+    /// [`WrongStore`](crate::ErrorKind::WrongStore) if there is none,
+    /// [`Locked`](crate::ErrorKind::Locked) if another process owns it (the text says which),
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) if something durable is lost,
     /// [`VersionTooNew`](crate::ErrorKind::VersionTooNew) if a newer version wrote it, and
-    /// [`DiskFull`](crate::ErrorKind::DiskFull) or [`Io`](crate::ErrorKind::Io) for what the system refuses.
+    /// [`DiskFull`](crate::ErrorKind::DiskFull) or [`Io`](crate::ErrorKind::Io) for what the system
+    /// refuses.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Options::new().open(path)
     }
@@ -83,7 +86,8 @@ impl Store {
     /// Creates a store in a directory that is missing or empty, with the defaults of [`Options`].
     ///
     /// # Errors
-    /// As [`open`](Self::open); [`WrongStore`](crate::ErrorKind::WrongStore) if there is something already.
+    /// As [`open`](Self::open); [`WrongStore`](crate::ErrorKind::WrongStore) if there is something
+    /// already.
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
         Options::new().create(path)
     }
@@ -105,16 +109,17 @@ impl Store {
     /// Dropping the future before it has an outcome releases the claim, whatever its policy.
     ///
     /// # Errors (of the awaited value)
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a TTL or lease of zero or over a hundred years,
-    /// [`LimitExceeded`](crate::ErrorKind::LimitExceeded), [`DiskFull`](crate::ErrorKind::DiskFull) (nothing was
-    /// decided), [`Poisoned`](crate::ErrorKind::Poisoned), [`Closed`](crate::ErrorKind::Closed), and
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a TTL or lease of zero or over a
+    /// hundred years, [`LimitExceeded`](crate::ErrorKind::LimitExceeded),
+    /// [`DiskFull`](crate::ErrorKind::DiskFull) (nothing was decided),
+    /// [`Poisoned`](crate::ErrorKind::Poisoned), [`Closed`](crate::ErrorKind::Closed), and
     /// [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) if the disk failed under it.
     pub fn claim(&self, request: ClaimRequest) -> ClaimCall {
         ClaimCall::new(self.inner.clone(), request)
     }
 
-    /// All of it in one call: claims the key, runs `execute` if it was won, stores its response, and gives everybody
-    /// else the first answer. See [`OnceCall`].
+    /// All of it in one call: claims the key, runs `execute` if it was won, stores its response,
+    /// and gives everybody else the first answer. See [`OnceCall`].
     pub fn once<F, Fut, E>(&self, request: ClaimRequest, execute: F) -> OnceCall<F>
     where
         F: FnOnce(ClaimContext) -> Fut,
@@ -126,7 +131,8 @@ impl Store {
     /// Looks a key up without claiming it. Expired records are not found.
     ///
     /// # Errors
-    /// [`Corrupt`](crate::ErrorKind::Corrupt) if the record is damaged: that never reads as "absent".
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) if the record is damaged: that never reads as
+    /// "absent".
     pub fn get(&self, scope: &Scope, key: &Key) -> Pending<Option<Entry>> {
         let found = self.inner.engine.look_up(scope, key).map(|(found, ticket)| {
             let entry = match found {
@@ -175,7 +181,8 @@ impl Store {
         all
     }
 
-    /// Forgets a key's record before its TTL is over; says whether there was one. The key may run again.
+    /// Forgets a key's record before its TTL is over; says whether there was one. The key may run
+    /// again.
     ///
     /// # Errors
     /// [`InFlight`](crate::ErrorKind::InFlight) if the key is in flight or unresolved.
@@ -183,8 +190,8 @@ impl Store {
         Pending::new(self.inner.clone(), self.inner.engine.forget(scope, key))
     }
 
-    /// Forgets every record of a scope, and says how many. Keys in flight or unresolved stay. It reads every record of
-    /// the store to find them, on the calling thread.
+    /// Forgets every record of a scope, and says how many. Keys in flight or unresolved stay. It
+    /// reads every record of the store to find them, on the calling thread.
     ///
     /// # Errors
     /// As [`forget`](Self::forget), of the first that fails; those before it are forgotten.
@@ -220,17 +227,19 @@ impl Store {
         self.inner.engine.store_id()
     }
 
-    /// Refuses new claims, waits for the outstanding ones up to `timeout`, and closes the store if none remain; says
-    /// how many do. With some remaining, the store closes when the last claim, waiter and clone of it is gone.
+    /// Refuses new claims, waits for the outstanding ones up to `timeout`, and closes the store if
+    /// none remain; says how many do. With some remaining, the store closes when the last claim,
+    /// waiter and clone of it is gone.
     ///
     /// # Errors
-    /// [`Io`](crate::ErrorKind::Io) or [`Poisoned`](crate::ErrorKind::Poisoned) if the end could not be written; the
-    /// next open recovers then.
+    /// [`Io`](crate::ErrorKind::Io) or [`Poisoned`](crate::ErrorKind::Poisoned) if the end could
+    /// not be written; the next open recovers then.
     pub fn close(&self, timeout: Duration) -> CloseCall {
         CloseCall::new(self.inner.clone(), timeout)
     }
 
-    /// Drops segments whose records have all expired, on this thread, rather than in the background.
+    /// Drops segments whose records have all expired, on this thread, rather than in the
+    /// background.
     pub fn prune(&self) {
         while self.inner.engine.step_prune() {}
     }
@@ -268,7 +277,8 @@ impl Future for FlushCall {
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Result<()>> {
         let written = std::task::ready!(std::pin::Pin::new(&mut self.pending).poll(cx));
-        // In `Sync` mode this finds nothing to do; in `Interval` mode it is one sync, on this thread.
+        // In `Sync` mode this finds nothing to do; in `Interval` mode it is one sync, on this
+        // thread.
         std::task::Poll::Ready(written.and_then(|()| self.pending.inner().engine.sync_now()))
     }
 }

@@ -15,7 +15,8 @@ const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
 /// Why a handler did not produce a response, and whether the key is free again.
 ///
-/// `?` on any error makes one that keeps the claim: its effect is unknown, so the claim follows its policy.
+/// `?` on any error makes one that keeps the claim: its effect is unknown, so the claim follows its
+/// policy.
 #[derive(Debug)]
 pub struct Abort<E> {
     error: E,
@@ -81,12 +82,14 @@ impl<E> From<Error> for OnceError<E> {
     }
 }
 
-/// What [`Store::once`](crate::Store::once) returns: awaited on any executor, or waited for by a thread.
+/// What [`Store::once`](crate::Store::once) returns: awaited on any executor, or waited for by a
+/// thread.
 ///
 /// - The handler runs at most once at a time for a key, and only if the key was won.
 /// - An error of the handler releases the key only if it says so ([`Abort::release`]).
 /// - A panic follows the claim's policy and goes on.
-/// - Somebody else's claim is waited for up to a limit of 30 seconds ([`wait_limit`](Self::wait_limit)).
+/// - Somebody else's claim is waited for up to a limit of 30 seconds
+///   ([`wait_limit`](Self::wait_limit)).
 ///
 /// ```
 /// use oncekey::{Abort, ClaimRequest, Key, Scope, Store, StoredResponse};
@@ -145,7 +148,8 @@ impl<F> OnceCall<F> {
             Ok(response) => Ok(claim.complete(response).wait().map_err(Error::from)?),
             Err(Abort { error, release }) => {
                 if release {
-                    // A claim that was lost meanwhile is somebody else's to release; the handler's error is the news.
+                    // A claim that was lost meanwhile is somebody else's to release; the handler's
+                    // error is the news.
                     let _ = claim.release().wait();
                 }
                 Err(OnceError::Handler(error))
@@ -190,7 +194,8 @@ where
         Ok(response) => Ok(claim.complete(response).await.map_err(Error::from)?),
         Err(Abort { error, release }) => {
             if release {
-                // A claim that was lost meanwhile is somebody else's to release; the handler's error is the news.
+                // A claim that was lost meanwhile is somebody else's to release; the handler's
+                // error is the news.
                 let _ = claim.release().await;
             }
             Err(OnceError::Handler(error))

@@ -41,8 +41,9 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// Waits until that claim has ended, at most this long. What it answers is an outcome again: the replay as a rule,
-    /// a claim if the holder gave up, or `InFlight` once more when the limit is reached.
+    /// Waits until that claim has ended, at most this long. What it answers is an outcome again:
+    /// the replay as a rule, a claim if the holder gave up, or `InFlight` once more when the limit
+    /// is reached.
     pub fn wait(self, limit: Duration) -> FlightCall {
         FlightCall::new(self.inner, self.claim, limit)
     }

@@ -3,7 +3,8 @@
 use crate::ids::{StoreTime, Token};
 use crate::types::{Key, Scope, StoredResponse};
 
-/// An attempt that ended with its effect unknown: held, not silently run again, until it is resolved.
+/// An attempt that ended with its effect unknown: held, not silently run again, until it is
+/// resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unresolved {
     /// Apart, so that the outcomes that are not this one stay small.

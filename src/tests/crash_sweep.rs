@@ -1,7 +1,8 @@
-//! The power goes at every disk call of a run, and at every disk call of a recovery (promises 1, 2, 3, 5 and 7).
+//! The power goes at every disk call of a run, and at every disk call of a recovery (promises 1, 2,
+//! 3, 5 and 7).
 //!
-//! What was acknowledged is there, what was not is in one state or the other, and stays in it; tokens rise; nothing is
-//! reported as damage.
+//! What was acknowledged is there, what was not is in one state or the other, and stays in it;
+//! tokens rise; nothing is reported as damage.
 
 use super::script::Run;
 use super::world::World;

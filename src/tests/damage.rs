@@ -1,5 +1,5 @@
-//! Rot at rest (promise 7): after a clean close every flipped bit is detected or harmless. Never a wrong answer, never
-//! "absent" for what was there, never a panic.
+//! Rot at rest (promise 7): after a clean close every flipped bit is detected or harmless. Never a
+//! wrong answer, never "absent" for what was there, never a panic.
 
 use std::time::Duration;
 
@@ -47,7 +47,8 @@ fn another(world: &World) -> World {
     other
 }
 
-/// What a damaged store may be: shut with a reason, or open and never wrong. Returns how many records could be read.
+/// What a damaged store may be: shut with a reason, or open and never wrong. Returns how many
+/// records could be read.
 fn check(world: &mut World, what: &str) -> Option<usize> {
     let store = match world.try_open() {
         Ok(store) => store,
@@ -95,7 +96,8 @@ fn readable(store: &Store, what: &str, whole: bool) -> usize {
     good
 }
 
-/// Offsets of a file worth damaging: all that hold something or lie next to it, and a few of the zeros.
+/// Offsets of a file worth damaging: all that hold something or lie next to it, and a few of the
+/// zeros.
 fn offsets(bytes: &[u8]) -> Vec<u64> {
     let used =
         |at: usize| bytes[at.saturating_sub(2)..(at + 3).min(bytes.len())].iter().any(|b| *b != 0);

@@ -1,5 +1,6 @@
-//! Every disk call fails, once or from then on (promise 8): an error is told and never a success that is not so, and the
-//! next process finds all that was acknowledged. And disks that are full for a while.
+//! Every disk call fails, once or from then on (promise 8): an error is told and never a success
+//! that is not so, and the next process finds all that was acknowledged. And disks that are full
+//! for a while.
 
 use super::script::Run;
 use super::world::{World, body, claim, execute, outcome, request};

@@ -1,4 +1,5 @@
-//! Segments at their limits: the last bytes of one, and the claims that are stated at the head of the next.
+//! Segments at their limits: the last bytes of one, and the claims that are stated at the head of
+//! the next.
 
 use super::world::{World, body, claim, execute};
 use crate::simulation::Survival;

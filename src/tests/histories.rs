@@ -1,5 +1,5 @@
-//! Histories that a log can get wrong: claims and records that come back, keys that share their hash bits, files that
-//! live again, directories that are copied.
+//! Histories that a log can get wrong: claims and records that come back, keys that share their
+//! hash bits, files that live again, directories that are copied.
 
 use std::time::Duration;
 
@@ -67,7 +67,8 @@ fn promise_7_a_completion_before_the_end_of_a_split_batch_does_not_leave_its_cla
             claimed(store.claim(request).wait().expect("an outcome"))
         })
         .collect();
-    // One batch that is larger than a segment: its first completions are on disk before the claims are stated again.
+    // One batch that is larger than a segment: its first completions are on disk before the claims
+    // are stated again.
     let calls: Vec<_> = claims
         .into_iter()
         .map(|claim| claim.complete(StoredResponse::new("x".repeat(7000))))

@@ -1,5 +1,5 @@
-//! What a run was told, and what may therefore be found after a crash: one state for each key whose last change was
-//! acknowledged, several for one whose fate is unknown.
+//! What a run was told, and what may therefore be found after a crash: one state for each key whose
+//! last change was acknowledged, several for one whose fate is unknown.
 
 use std::collections::BTreeMap;
 

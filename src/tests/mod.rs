@@ -1,4 +1,5 @@
-//! Tests of the whole store that need its inside: a simulated world, steps in any order, crashes at any moment.
+//! Tests of the whole store that need its inside: a simulated world, steps in any order, crashes at
+//! any moment.
 
 mod api_cancel;
 mod api_claims;

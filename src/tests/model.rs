@@ -1,5 +1,5 @@
-//! A store against a model of it: any sequence of operations has the outcome that promises 1, 3, 4, 5 and 6 say, also
-//! with all keys colliding, through crashes, compactions and expiry.
+//! A store against a model of it: any sequence of operations has the outcome that promises 1, 3, 4,
+//! 5 and 6 say, also with all keys colliding, through crashes, compactions and expiry.
 
 mod book;
 mod judge;
@@ -18,7 +18,8 @@ use machine::Machine;
 pub(crate) type KeyId = u8;
 const KEYS: KeyId = 6;
 
-/// What is done to a store. Where a claim is needed, `usize` chooses one of those that were ever handed out.
+/// What is done to a store. Where a claim is needed, `usize` chooses one of those that were ever
+/// handed out.
 #[derive(Debug, Clone)]
 pub(crate) enum Op {
     Claim {

@@ -1,4 +1,5 @@
-//! A run that does everything a store can do, told step by step to a [`Ledger`], on a disk that may fail at any call.
+//! A run that does everything a store can do, told step by step to a [`Ledger`], on a disk that may
+//! fail at any call.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -42,7 +43,8 @@ impl Run {
         }
     }
 
-    /// Runs the script to its end, or to where it cannot go on; the store is gone then, closed or not.
+    /// Runs the script to its end, or to where it cannot go on; the store is gone then, closed or
+    /// not.
     pub(crate) fn play(&mut self) {
         let _ = self.script();
         self.claims.clear();

@@ -1,4 +1,5 @@
-//! A simulated world for tests: a disk and a clock that outlive a store, and short ways to say what a test does.
+//! A simulated world for tests: a disk and a clock that outlive a store, and short ways to say what
+//! a test does.
 
 use std::sync::Arc;
 use std::time::Duration;

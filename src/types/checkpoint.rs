@@ -9,7 +9,8 @@ pub(crate) const MAX_NAME_BYTES: usize = 64;
 /// The most data in a checkpoint, in bytes.
 pub(crate) const MAX_DATA_BYTES: usize = 1024;
 
-/// A small named recovery point: a name of 1 to 64 bytes and at most 1 KiB of data. A takeover gets the last one.
+/// A small named recovery point: a name of 1 to 64 bytes and at most 1 KiB of data. A takeover gets
+/// the last one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
     name: Arc<str>,
@@ -20,8 +21,8 @@ impl Checkpoint {
     /// Makes a checkpoint.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for an empty name, [`ErrorKind::LimitExceeded`] for a long one or for more than
-    /// 1 KiB of data.
+    /// [`ErrorKind::InvalidInput`] for an empty name, [`ErrorKind::LimitExceeded`] for a long one
+    /// or for more than 1 KiB of data.
     pub fn new(name: impl AsRef<str>, data: impl AsRef<[u8]>) -> Result<Self> {
         let (name, data) = (name.as_ref(), data.as_ref());
         if name.is_empty() {

@@ -4,11 +4,11 @@ use std::fmt;
 
 use super::key::{Key, Scope};
 
-/// Derived from scope, operation and key alone, so that every attempt, in every store, sends the same one: what a
-/// downstream system deduplicates by.
+/// Derived from scope, operation and key alone, so that every attempt, in every store, sends the
+/// same one: what a downstream system deduplicates by.
 ///
-/// It is `ok_` and 32 hexadecimal digits: 128 bits of BLAKE3 in key derivation mode, over the three parts with their
-/// lengths before them.
+/// It is `ok_` and 32 hexadecimal digits: 128 bits of BLAKE3 in key derivation mode, over the three
+/// parts with their lengths before them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DownstreamKey(String);
 

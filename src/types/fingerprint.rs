@@ -4,10 +4,11 @@ use std::fmt;
 
 const OPERATION_BYTES: usize = 8;
 
-/// What makes two requests the same: 8 bytes of the operation's digest and 24 of the payload's, so that a mismatch
-/// can say which of them differs.
+/// What makes two requests the same: 8 bytes of the operation's digest and 24 of the payload's, so
+/// that a mismatch can say which of them differs.
 ///
-/// The digests are BLAKE3. They are not secret: whoever can read the store's directory can test guesses at a payload.
+/// The digests are BLAKE3. They are not secret: whoever can read the store's directory can test
+/// guesses at a payload.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub(crate) [u8; 32]);
 
@@ -34,7 +35,8 @@ impl fmt::Display for Difference {
 }
 
 impl Fingerprint {
-    /// The fingerprint of an empty operation and an empty payload: the BLAKE3 digest of no bytes, in both parts.
+    /// The fingerprint of an empty operation and an empty payload: the BLAKE3 digest of no bytes,
+    /// in both parts.
     pub(crate) const EMPTY: Self = Self([
         0xaf, 0x13, 0x49, 0xb9, 0xf5, 0xf9, 0xa1, 0xa6, 0xaf, 0x13, 0x49, 0xb9, 0xf5, 0xf9, 0xa1,
         0xa6, 0xa0, 0x40, 0x4d, 0xea, 0x36, 0xdc, 0xc9, 0x49, 0x9b, 0xcb, 0x25, 0xc9, 0xad, 0xc1,

@@ -18,7 +18,8 @@ macro_rules! name {
             #[doc = concat!("Makes a ", $what, " of 1 to 255 bytes of UTF-8.")]
             ///
             /// # Errors
-            /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if it is empty or longer.
+            /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if it is empty or
+            /// longer.
             pub fn new(text: impl AsRef<str>) -> Result<Self> {
                 let text = text.as_ref();
                 check_length(text.len(), $what)?;
@@ -28,8 +29,8 @@ macro_rules! name {
             #[doc = concat!("Makes a ", $what, " from bytes that came from outside.")]
             ///
             /// # Errors
-            /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if they are not UTF-8, none, or more than
-            /// 255.
+            /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if they are not UTF-8,
+            /// none, or more than 255.
             pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
                 check_length(bytes.len(), $what)?;
                 let text = std::str::from_utf8(bytes).map_err(|error| {
@@ -68,8 +69,8 @@ macro_rules! name {
 }
 
 name! {
-    /// Whom a key belongs to: a tenant, an account, a principal. Part of every key, so that no caller can see
-    /// another scope's record.
+    /// Whom a key belongs to: a tenant, an account, a principal. Part of every key, so that no
+    /// caller can see another scope's record.
     Scope, "scope"
 }
 name! {

@@ -2,19 +2,20 @@
 
 use std::fmt;
 
-/// What becomes of a claim that was dropped without an end: an early return, a panic, a cancelled task.
+/// What becomes of a claim that was dropped without an end: an early return, a panic, a cancelled
+/// task.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DropPolicy {
-    /// Nobody else runs before the lease is over; then a claim is a takeover, which sees a higher attempt and the
-    /// last checkpoint. At-least-once: only a downstream that deduplicates by the
+    /// Nobody else runs before the lease is over; then a claim is a takeover, which sees a higher
+    /// attempt and the last checkpoint. At-least-once: only a downstream that deduplicates by the
     /// [downstream key](crate::DownstreamKey) prevents a second effect.
     #[default]
     Hold,
     /// A retry may run at once.
     Release,
-    /// Nobody runs until somebody [resolves](crate::Store::resolve) it. For effects that must not happen twice and
-    /// cannot be deduplicated.
+    /// Nobody runs until somebody [resolves](crate::Store::resolve) it. For effects that must not
+    /// happen twice and cannot be deduplicated.
     Unresolved,
 }
 
@@ -27,7 +28,8 @@ impl DropPolicy {
         }
     }
 
-    /// The policy of a byte from disk. An unknown one is treated as the policy that never runs anything twice.
+    /// The policy of a byte from disk. An unknown one is treated as the policy that never runs
+    /// anything twice.
     pub(crate) const fn from_byte(byte: u8) -> Self {
         match byte {
             0 => Self::Hold,

@@ -29,7 +29,8 @@ pub struct ClaimRequest {
 }
 
 impl ClaimRequest {
-    /// A request for `key` of `scope`, with an empty operation and payload and the store's defaults.
+    /// A request for `key` of `scope`, with an empty operation and payload and the store's
+    /// defaults.
     #[must_use]
     pub fn new(scope: Scope, key: Key) -> Self {
         Self {
@@ -60,8 +61,8 @@ impl ClaimRequest {
         self
     }
 
-    /// A fingerprint computed by the caller, in place of the digests of operation and payload. Give it after
-    /// [`operation`](Self::operation), which is still part of the downstream key.
+    /// A fingerprint computed by the caller, in place of the digests of operation and payload. Give
+    /// it after [`operation`](Self::operation), which is still part of the downstream key.
     #[must_use]
     pub fn fingerprint(mut self, fingerprint: Fingerprint) -> Self {
         self.fingerprint = fingerprint;
@@ -82,7 +83,8 @@ impl ClaimRequest {
         self
     }
 
-    /// Until when nobody may take the claim over, counted from the claim, in place of the store's default.
+    /// Until when nobody may take the claim over, counted from the claim, in place of the store's
+    /// default.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = Some(lease);

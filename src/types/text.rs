@@ -1,7 +1,8 @@
 //! A short text that is kept in place.
 //!
-//! Every request carries a scope and a key, and most are short (a UUID has 36 bytes): keeping those without an
-//! allocation saves each claim four of them, and the shared counters that clones would touch.
+//! Every request carries a scope and a key, and most are short (a UUID has 36 bytes): keeping those
+//! without an allocation saves each claim four of them, and the shared counters that clones would
+//! touch.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The census: what each segment that the manifest names turned out to be.
 //!
-//! A sealed segment is known by its footer, and none of its data is read. One that is not sealed, or whose footer is
-//! bad, is read whole and scanned batch by batch.
+//! A sealed segment is known by its footer, and none of its data is read. One that is not sealed,
+//! or whose footer is bad, is read whole and scanned batch by batch.
 
 use std::sync::Arc;
 
@@ -19,8 +19,8 @@ use crate::log::{
 #[derive(Debug)]
 pub(crate) struct Counted {
     pub(crate) segment: Arc<Segment>,
-    /// Its table of contents, if it is sealed. One that had to be made again is not written before all damage is known:
-    /// a good footer would hide what is lost from the next open.
+    /// Its table of contents, if it is sealed. One that had to be made again is not written before
+    /// all damage is known: a good footer would hide what is lost from the next open.
     pub(crate) footer: Option<Footer>,
     /// The first batch, in a log segment that has one.
     pub(crate) first: Option<BatchHeader>,
@@ -110,7 +110,8 @@ impl Census<'_> {
                 }
             }
         }
-        // A compacted segment numbers its batches for itself: what the log says was synced is not about it.
+        // A compacted segment numbers its batches for itself: what the log says was synced is not
+        // about it.
         let synced = if segment.kind == SegmentKind::Log { synced } else { Token(0) };
         let data = self.read(&segment, ScanOptions { synced, ..ScanOptions::default() })?;
         self.judge(&segment, &data, entry.sealed);

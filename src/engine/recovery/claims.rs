@@ -1,7 +1,7 @@
 //! Which claims were in flight: the newest restatement, and every frame after it.
 //!
-//! Claims are believed from the newest valid restatement on and from nowhere else, so that a claim frame in an old
-//! segment cannot come back after its completion has expired with a younger one.
+//! Claims are believed from the newest valid restatement on and from nowhere else, so that a claim
+//! frame in an old segment cannot come back after its completion has expired with a younger one.
 
 use std::collections::HashMap;
 
@@ -92,7 +92,8 @@ impl Claims {
         }
     }
 
-    /// The newest claim of a key counts; a restated one may be older than what follows it, never newer.
+    /// The newest claim of a key counts; a restated one may be older than what follows it, never
+    /// newer.
     fn claim(&mut self, claim: &ClaimFrame<'_>, hasher: &KeyHasher) {
         let (Ok(scope), Ok(key)) = (Scope::from_bytes(claim.scope), Key::from_bytes(claim.key))
         else {
@@ -125,7 +126,8 @@ impl Claims {
         self.flights.into_values()
     }
 
-    /// The claims, ownerless now: their process is gone. One that must not run twice becomes unresolved.
+    /// The claims, ownerless now: their process is gone. One that must not run twice becomes
+    /// unresolved.
     pub(crate) fn ownerless(self, now: StoreTime) -> impl Iterator<Item = Flight> {
         self.flights.into_values().map(move |mut flight| {
             if matches!(flight.state, State::Held { .. }) {

@@ -1,9 +1,10 @@
 //! Recovery: from the files that are there to an engine that may serve (promise 7).
 //!
-//! In this order: the manifest; the census of segments; the claims in flight; the records of whatever was not sealed,
-//! rewritten to a fresh segment and synced, since what the page cache shows after a kill may not be on disk; the index
-//! from footers; the head of a new log segment with every claim restated; and last the manifest that names it all. A
-//! crash before that last step leaves the store as it was, and recovery begins again.
+//! In this order: the manifest; the census of segments; the claims in flight; the records of
+//! whatever was not sealed, rewritten to a fresh segment and synced, since what the page cache
+//! shows after a kill may not be on disk; the index from footers; the head of a new log segment
+//! with every claim restated; and last the manifest that names it all. A crash before that last
+//! step leaves the store as it was, and recovery begins again.
 
 mod census;
 mod claims;
@@ -183,8 +184,8 @@ fn read_manifest(
     Ok(old)
 }
 
-/// The manifest of this opening: a new epoch, and tokens from the old ceiling on. A copy leaps to where the original
-/// cannot be, since it may have gone on giving out tokens after it was copied.
+/// The manifest of this opening: a new epoch, and tokens from the old ceiling on. A copy leaps to
+/// where the original cannot be, since it may have gone on giving out tokens after it was copied.
 fn next_manifest(
     env: &Environment,
     old: &Manifest,
@@ -208,8 +209,8 @@ fn next_manifest(
     })
 }
 
-/// A store draws fewer than 2^20 numbers a millisecond, so one that began at its epoch's millisecond stays below any
-/// later one's.
+/// A store draws fewer than 2^20 numbers a millisecond, so one that began at its epoch's
+/// millisecond stays below any later one's.
 const COPY_SHIFT: u32 = 20;
 
 fn identity(disk: &dyn Disk) -> Result<crate::disk::DirIdentity> {

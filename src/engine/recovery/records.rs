@@ -98,7 +98,8 @@ impl Records {
         Ok(())
     }
 
-    /// Fills the index from every footer; returns the segments that stay: those in which anything is alive.
+    /// Fills the index from every footer; returns the segments that stay: those in which anything
+    /// is alive.
     pub(crate) fn load(&mut self, counted: Vec<Counted>) -> Result<Vec<Arc<Segment>>> {
         let mut footers: Vec<(Arc<Segment>, Footer)> = Vec::new();
         for counted in counted {
@@ -139,7 +140,8 @@ impl Records {
         Ok(footers.into_iter().map(|(segment, _)| segment).collect())
     }
 
-    /// Adds a record. Where the hash bits are known already, the keys are read: the newer record of one key counts.
+    /// Adds a record. Where the hash bits are known already, the keys are read: the newer record of
+    /// one key counts.
     fn insert(&mut self, entry: &FooterEntry, location: Location) -> Result<()> {
         let shards = &self.shards;
         let Some(shard) = shards.get(entry.hash.shard()) else { return Ok(()) };
@@ -192,7 +194,8 @@ impl Records {
         Ok(())
     }
 
-    /// Puts the claims into their shards, but for those whose own completion is there; returns how many.
+    /// Puts the claims into their shards, but for those whose own completion is there; returns how
+    /// many.
     pub(crate) fn add_flights(&mut self, flights: Vec<Flight>) -> Result<u64> {
         let mut added = 0;
         for mut flight in flights {

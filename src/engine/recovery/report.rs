@@ -3,7 +3,8 @@
 use std::fmt;
 
 /// What opening a store found and did. `damage` is empty unless
-/// [`Options::accept_damage`](crate::Options::accept_damage) allowed the store to open in spite of it.
+/// [`Options::accept_damage`](crate::Options::accept_damage) allowed the store to open in spite of
+/// it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecoveryReport {
@@ -17,7 +18,8 @@ pub struct RecoveryReport {
     pub records: u64,
     /// Claims that were in flight: now abandoned or unresolved.
     pub claims: u64,
-    /// Bytes cut from the end of the log: a write that a crash cut short, and that nobody had been told of.
+    /// Bytes cut from the end of the log: a write that a crash cut short, and that nobody had been
+    /// told of.
     pub torn: Vec<DamageReport>,
     /// Footers and manifest copies that were bad and could be made again from what they describe.
     pub repaired: Vec<DamageReport>,

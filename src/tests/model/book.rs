@@ -43,8 +43,8 @@ pub(super) struct Done {
 pub(super) struct Page {
     pub(super) flight: Option<Flight>,
     pub(super) done: Option<Done>,
-    /// An abandoned claim that upkeep forgot once its TTL was over. Nothing is written of that, so a crash may bring it
-    /// back, as abandoned.
+    /// An abandoned claim that upkeep forgot once its TTL was over. Nothing is written of that, so
+    /// a crash may bring it back, as abandoned.
     pub(super) ghost: Option<Flight>,
 }
 

@@ -1,4 +1,5 @@
-//! The store and the model side by side: each operation is done to both, and the outcomes are compared.
+//! The store and the model side by side: each operation is done to both, and the outcomes are
+//! compared.
 
 use std::time::Duration;
 
