@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 /// What every fallible call of this crate returns.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -13,10 +15,11 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum ErrorKind {
     /// The request itself is wrong (an empty scope, a TTL of zero ...): mend the caller.
     InvalidInput,
-    /// A limit of [`Options`](crate::Options) was met: slow down, or raise it.
+    /// A limit of [`Options`](crate::Options) or of the operating system (open files, memory) was
+    /// met: slow down, or raise it.
     LimitExceeded,
-    /// This claim was taken over, completed, released or resolved: somebody else decides about the
-    /// key now.
+    /// This claim was taken over, completed, dropped, released or resolved: somebody else decides
+    /// about the key now.
     LeaseLost,
     /// There is no such claim or record.
     NotFound,
@@ -41,8 +44,6 @@ pub enum ErrorKind {
     Corrupt,
     /// The operating system refused; nothing was changed.
     Io,
-    /// A handler waited for by [`Store::once`](crate::Store::once) had no outcome within the limit.
-    Timeout,
 }
 
 /// An error of the store. See [`Error::kind`] for what to do, and its `Display` text for what
@@ -69,15 +70,29 @@ impl Error {
         Self::new(ErrorKind::InvalidInput, message)
     }
 
-    /// An error of the operating system; a full disk is told apart, since callers act on it
+    /// An error of the operating system; shortages are told apart, since callers act on them
     /// differently.
     pub(crate) fn io(doing: impl fmt::Display, error: io::Error) -> Self {
-        let kind = match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::DiskFull,
-            _ => ErrorKind::Io,
+        let (kind, advice) = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (ErrorKind::DiskFull, ""),
+            io::ErrorKind::OutOfMemory => (ErrorKind::LimitExceeded, ""),
+            _ => match Errno::from_io_error(&error) {
+                Some(Errno::MFILE | Errno::NFILE) => (
+                    ErrorKind::LimitExceeded,
+                    "; a store keeps a file open for each segment: raise `ulimit -n`, or use \
+                     larger segments",
+                ),
+                _ => (ErrorKind::Io, ""),
+            },
         };
-        let message = format!("{doing}: {error}");
+        let message = format!("{doing}: {error}{advice}");
         Self { inner: Arc::new(Inner { kind, message, source: Some(error) }) }
+    }
+
+    /// Whether it is for want of room or of something else that may be had again: where nothing was
+    /// decided yet, such an error may pass.
+    pub(crate) fn is_shortage(&self) -> bool {
+        matches!(self.kind(), ErrorKind::DiskFull | ErrorKind::LimitExceeded)
     }
 
     /// The same story under another kind.

@@ -21,8 +21,8 @@
 //! ```
 //!
 //! # Features
-//! - `serde`: typed payloads ([`StoredResponse::encode`], [`StoredResponse::decode`]).
-//! - `simulation`: a simulated disk, clock and randomness ([`simulation`]), for tests.
+//! - `serde`: typed payloads (`StoredResponse::encode`, `StoredResponse::decode`).
+//! - `simulation`: a simulated disk, clock and randomness (the module `simulation`), for tests.
 //! - `cli`: the `oncekey` program.
 
 mod clock;
@@ -73,3 +73,8 @@ pub mod simulation {
     pub use crate::engine::Environment;
     pub use crate::random::{Random, SimRandom};
 }
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -180,8 +180,8 @@ impl Options {
         check_duration("window of the scope limit", self.scope_window)?;
         if self.leap_threshold < MIN_LEAP_THRESHOLD {
             return Err(Error::invalid(format!(
-                "a leap threshold of {} ms: the clock is looked at about once a second, so less than {} s would doubt \
-                 all time that passes",
+                "a leap threshold of {} ms: the clock is looked at about once a second, so less \
+                 than {} s would doubt all time that passes",
                 self.leap_threshold.as_millis(),
                 MIN_LEAP_THRESHOLD.as_secs()
             )));
@@ -189,7 +189,8 @@ impl Options {
         let size = self.segment_bytes;
         if !size.is_power_of_two() || !(1 << 16..=1 << 30).contains(&size) {
             return Err(Error::invalid(format!(
-                "a segment of {size} bytes: it must be a power of two from 65536 (64 KiB) to 1073741824 (1 GiB)"
+                "a segment of {size} bytes: it must be a power of two from 65536 (64 KiB) \
+                 to 1073741824 (1 GiB)"
             )));
         }
         if self.max_in_flight == 0 {

@@ -21,15 +21,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+#[cfg(target_os = "linux")]
+use rustix::{fs::FallocateFlags, io::Errno};
 
 use super::{DirIdentity, DirLock, Disk, DiskFile, LockAttempt, name};
 
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 const DIR_MODE: u32 = 0o700;
-/// What zeros are written by. The page cache keeps a file in pieces as large as it was written by,
-/// and each later small write visits the whole piece: with 1 MiB it cost twice as much as with 64
-/// KiB (ext4, Linux 6.18).
-const ZERO_CHUNK_BYTES: u64 = 64 * 1024;
+/// What zeros are written by. The page cache keeps a file in pieces as large as it was written by:
+/// a small write visits every block of its piece (with 1 MiB it cost twice as much as with
+/// 256 KiB), and small pieces make random reads dearer (by a fifth with 64 KiB). Measured on ext4,
+/// Linux 6.18.
+const ZERO_CHUNK_BYTES: u64 = 256 * 1024;
 
 /// A real directory, held open.
 #[derive(Debug)]
@@ -206,6 +209,14 @@ impl DiskFile for RealFile {
     fn zero_fill(&self, len: u64) -> io::Result<()> {
         // Zeros are written, not reserved: blocks reserved by fallocate are converted at their
         // first write, and that makes every sync of a batch change metadata.
+        // They are reserved first all the same, so that a disk without room for all of them says so
+        // at once, and not after most of them were written.
+        #[cfg(target_os = "linux")]
+        if let Err(error @ (Errno::NOSPC | Errno::DQUOT)) =
+            rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, len)
+        {
+            return Err(error.into());
+        }
         let zeros = vec![0; ZERO_CHUNK_BYTES.min(len) as usize];
         let mut offset = 0;
         while offset < len {

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
 
-use event_listener::Event;
 use parking_lot::MutexGuard;
 
 use super::Engine;
@@ -16,6 +15,7 @@ use super::flight::{Completed, Flight, State};
 use super::lookup::{Searched, Spot};
 use super::queue::Ticket;
 use super::shard::Shard;
+use super::signal::{Signal, Wakers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::log::{ClaimFrame, ClaimState, Frame};
@@ -43,9 +43,22 @@ pub(crate) struct Decided {
 pub(crate) enum Decision {
     Claimed(Granted),
     Replay(Arc<Completed>),
-    InFlight { ended: Arc<Event>, lease_left_ms: Option<u64>, caller: Option<Caller>, attempt: u32 },
-    Mismatch { difference: Difference, in_flight: bool },
-    Unresolved { token: Token, attempt: u32, since: StoreTime },
+    InFlight {
+        /// Notified when the claim ends.
+        ended: Arc<Signal>,
+        lease_left_ms: Option<u64>,
+        caller: Option<Caller>,
+        attempt: u32,
+    },
+    Mismatch {
+        difference: Difference,
+        in_flight: bool,
+    },
+    Unresolved {
+        token: Token,
+        attempt: u32,
+        since: StoreTime,
+    },
     Expired(LateRecord),
 }
 
@@ -94,10 +107,11 @@ impl Engine {
     pub(crate) fn claim(&self, claim: &OpenClaim, waker: Option<&Waker>) -> Result<Decided> {
         self.check_writable()?;
         let (scope, key) = (&claim.request.scope, &claim.request.key);
+        let mut wakers = Wakers::default();
         loop {
             let mut shard = self.shard(claim.hash).lock();
             if shard.flight(claim.hash, scope, key).is_some() {
-                return self.meet(shard, claim, waker);
+                return self.meet(shard, claim, waker, &mut wakers);
             }
             let candidates = shard.index.candidates(self.geometry, claim.hash);
             if candidates.is_empty() {
@@ -154,6 +168,7 @@ impl Engine {
         mut shard: MutexGuard<'_, Shard>,
         claim: &OpenClaim,
         waker: Option<&Waker>,
+        wakers: &mut Wakers,
     ) -> Result<Decided> {
         let request = &claim.request;
         let Some(flight) = shard.flight(claim.hash, &request.scope, &request.key) else {
@@ -165,7 +180,7 @@ impl Engine {
             && at.plus_ms(flight.ttl_ms) <= self.time.now()
         {
             let late = LateRecord { completed_at: at, expired_at: at.plus_ms(flight.ttl_ms) };
-            return self.grant_after_abandoned(shard, claim, late, waker);
+            return self.grant_after_abandoned(shard, claim, late, (waker, wakers));
         }
         if let Some(difference) = request.fingerprint.difference(&flight.fingerprint) {
             self.counters.mismatches.add(1);
@@ -189,16 +204,21 @@ impl Engine {
                     return told(in_flight(flight, now_ms));
                 }
                 if flight.policy == DropPolicy::Unresolved {
-                    return self.leave_unresolved(flight, waker);
+                    return self.leave_unresolved(flight, waker, wakers);
                 }
-                self.take_over(flight, claim, waker)
+                self.take_over(flight, claim, waker, wakers)
             }
         }
     }
 
     /// A lease ran out under the policy `Unresolved`: nobody runs until somebody resolves it.
-    fn leave_unresolved(&self, flight: &mut Flight, waker: Option<&Waker>) -> Result<Decided> {
-        let since = self.mark_unresolved(flight, waker)?;
+    fn leave_unresolved(
+        &self,
+        flight: &mut Flight,
+        waker: Option<&Waker>,
+        wakers: &mut Wakers,
+    ) -> Result<Decided> {
+        let since = self.mark_unresolved(flight, waker, wakers)?;
         let (token, attempt) = (flight.token, flight.attempt);
         Ok(Decided {
             decision: Decision::Unresolved { token, attempt, since },
@@ -212,6 +232,7 @@ impl Engine {
         flight: &mut Flight,
         claim: &OpenClaim,
         waker: Option<&Waker>,
+        wakers: &mut Wakers,
     ) -> Result<Decided> {
         if self.closing.load(Ordering::Acquire) {
             return Err(closing());
@@ -245,7 +266,7 @@ impl Engine {
             flight.ticket = ticket;
             flight.caller.clone_from(&claim.request.caller);
         });
-        flight.notify();
+        flight.ring(wakers);
         self.held.fetch_add(1, Ordering::Relaxed);
         self.counters.takeovers.add(1);
         let checkpoint = flight.checkpoint.clone();
@@ -260,9 +281,10 @@ impl Engine {
         mut shard: MutexGuard<'_, Shard>,
         claim: &OpenClaim,
         late: LateRecord,
-        waker: Option<&Waker>,
+        (waker, wakers): (Option<&Waker>, &mut Wakers),
     ) -> Result<Decided> {
         if self.options.refuse_late_retries {
+            self.note_expiry_told();
             return Ok(Decided { decision: Decision::Expired(late), ticket: Ticket::DONE });
         }
         let request = &claim.request;
@@ -273,15 +295,14 @@ impl Engine {
         let Some(old) = shard.remove(claim.hash, token) else {
             return Err(Error::new(ErrorKind::NotFound, "the claim ended meanwhile"));
         };
-        self.limits.leave(&old);
-        match self.begin(&mut shard, claim, (old.replaces, Some(late)), waker) {
-            Ok(decided) => Ok(decided),
-            Err(error) => {
-                self.limits.enter(&old);
-                shard.add(old);
-                Err(error)
-            }
+        let begun = self.begin(&mut shard, claim, (old.replaces, Some(late)), waker);
+        if begun.is_ok() {
+            self.limits.leave(&old);
+            old.ring(wakers);
+        } else {
+            shard.add(old);
         }
+        begun
     }
 
     /// Gives a key that nobody holds to its claimant.
@@ -295,6 +316,7 @@ impl Engine {
         let (replaces, late) = match past {
             Past::Nothing => (None, None),
             Past::Expired(_, late) if self.options.refuse_late_retries => {
+                self.note_expiry_told();
                 return Ok(Decided { decision: Decision::Expired(late), ticket: Ticket::DONE });
             }
             Past::Expired(spot, late) => (Some(spot), Some(late)),
@@ -333,12 +355,11 @@ impl Engine {
             ended: None,
         });
         self.check_room(2 * flight.reserve())?;
-        self.limits.admit(&flight.scope, flight.policy, moment.monotonic_ms)?;
-        let mut queue = self.queue.lock();
-        flight.token = queue.draw()?;
-        flight.ticket = queue.push(&Frame::Claim(flight.restate()), None)?;
-        queue.wait_with(waker);
-        self.limits.enter(&flight);
+        self.limits.admit(&flight, moment.monotonic_ms)?;
+        if let Err(error) = self.enqueue_claim(&mut flight, waker) {
+            self.limits.leave(&flight);
+            return Err(error);
+        }
         self.held.fetch_add(1, Ordering::Relaxed);
         shard.counts.claims += 1;
         let granted = Granted {
@@ -353,9 +374,19 @@ impl Engine {
         Ok(Decided { decision: Decision::Claimed(granted), ticket })
     }
 
-    /// Refuses while the disk is full and what is left is kept for claims that must end.
+    /// Draws a new flight's token and puts its frame into the log.
+    fn enqueue_claim(&self, flight: &mut Flight, waker: Option<&Waker>) -> Result<()> {
+        let mut queue = self.queue.lock();
+        flight.token = queue.draw()?;
+        flight.ticket = queue.push(&Frame::Claim(flight.restate()), None)?;
+        queue.wait_with(waker);
+        Ok(())
+    }
+
+    /// Refuses while no further segment can be had and what is left is kept for claims that must
+    /// end.
     pub(crate) fn check_room(&self, need: u64) -> Result<()> {
-        if !self.disk_full.load(Ordering::Relaxed) {
+        if !self.shortage.is_on() {
             return Ok(());
         }
         let spoken_for = self.limits.reserved_bytes() + self.queue.queued_bytes();
@@ -363,10 +394,7 @@ impl Engine {
         if has_room && !self.spares_used.load(Ordering::Relaxed) {
             return Ok(());
         }
-        Err(Error::new(
-            ErrorKind::DiskFull,
-            "the disk is full: nothing was decided; what is claimed can still complete (without a body if need be)",
-        ))
+        Err(self.shortage.refusal())
     }
 }
 
@@ -379,7 +407,7 @@ fn in_flight(flight: &mut Flight, now_ms: u64) -> Decision {
         lease_left_ms,
         caller: flight.caller.as_deref().cloned(),
         attempt: flight.attempt,
-        ended: flight.event(),
+        ended: flight.signal(),
     }
 }
 

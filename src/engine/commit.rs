@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
 
-use super::catalog::Need;
+use super::catalog::{Need, Urgency};
 use super::queue::{Next, Ticket, Turn};
 use super::segment::Segment;
+use super::signal::Wakers;
 use super::writer::{Placed, Surroundings, Writer};
 use super::{Engine, TOKEN_BLOCK, WriterState};
 use crate::error::{Error, ErrorKind, Result};
@@ -101,38 +102,41 @@ impl Engine {
             .and_then(|()| self.poison.check())
             .and_then(|()| writer.write(&mut batch, self, placed));
         self.room.store(writer.room(), Ordering::Relaxed);
-        leadership.told = true;
-        match written {
-            Ok(()) => {
-                for completion in placed.iter() {
-                    self.publish(completion);
-                }
-                drop(state);
-                self.queue.tell_done(batch, is_committer)
-            }
-            Err(error) => {
-                drop(state);
-                self.fail(error);
-                Next::Nobody
-            }
+        if let Err(error) = written {
+            drop(state);
+            leadership.told = true;
+            self.fail(error);
+            return Next::Nobody;
         }
+        let mut wakers = Wakers::default();
+        for completion in placed.iter() {
+            self.publish(completion, &mut wakers);
+        }
+        self.hand_over(writer);
+        drop(state);
+        let next = self.queue.tell_done(batch, is_committer, wakers);
+        leadership.told = true;
+        next
     }
 
     /// Poisons the store and tells everyone.
     pub(crate) fn fail(&self, cause: Error) {
         self.poison.set(cause);
         self.queue.tell_failed();
+        let mut wakers = Wakers::default();
         for shard in &self.shards {
-            shard.lock().flights().for_each(super::flight::Flight::notify);
+            shard.lock().flights().for_each(|flight| flight.ring(&mut wakers));
         }
+        drop(wakers);
         self.timers.fire_all();
         self.ask_upkeep(false);
     }
 
     /// Puts a completion that is on disk into the index, and ends its flight.
-    fn publish(&self, completion: &Placed) {
+    fn publish(&self, completion: &Placed, wakers: &mut Wakers) {
         let Placed { hash, token, location } = *completion;
         let mut shard = self.shard(hash).lock();
+        // A record that was forgotten on its way has no flight any more.
         let Some(flight) = shard.remove(hash, token) else { return };
         let old = flight.replaces.filter(|old| self.lives(*old)).map(|old| old.location);
         let replaced = old.filter(|old| shard.index.replace(self.geometry, hash, *old, location));
@@ -141,7 +145,7 @@ impl Engine {
         }
         drop(shard);
         self.limits.leave(&flight);
-        flight.notify();
+        flight.ring(wakers);
         if let Some(old) = replaced {
             self.note_dead(old, flight.reserve());
         }
@@ -161,7 +165,7 @@ impl Engine {
             return Ok(());
         }
         let raised = Token(ceiling.0.saturating_add(TOKEN_BLOCK));
-        self.catalog.lock().raise_ceiling(raised, self.time.now())?;
+        self.catalog.lock().raise_ceiling(raised, Urgency::CannotWait, self.time.now())?;
         self.queue.raise_ceiling(raised);
         Ok(())
     }
@@ -171,7 +175,17 @@ impl Engine {
         let mut state = self.writer.lock();
         let result = run(&mut state.writer);
         self.room.store(state.writer.room(), Ordering::Relaxed);
+        self.hand_over(&mut state.writer);
         result
+    }
+
+    /// Has the segments sealed that the log has left. Not before the records in them are in the
+    /// index: what is not there is dead to prune and compaction.
+    fn hand_over(&self, writer: &mut Writer) {
+        if !writer.left.is_empty() {
+            self.next.lock().left.append(&mut writer.left);
+            self.ask_upkeep(false);
+        }
     }
 }
 
@@ -199,7 +213,7 @@ impl Surroundings for Engine {
         let segment = catalog
             .new_segment(Need::Log, SegmentKind::Log)
             .or_else(|_| catalog.new_segment(Need::Open, SegmentKind::Log))?;
-        catalog.admit(&segment, self.time.now())?;
+        catalog.admit(&segment, Urgency::CannotWait, self.time.now())?;
         drop(catalog);
         self.table.put(segment.clone());
         Ok(segment)
@@ -216,10 +230,5 @@ impl Surroundings for Engine {
             }
         }
         Ok(())
-    }
-
-    fn leave(&self, segment: Arc<Segment>) {
-        self.next.lock().left.push(segment);
-        self.ask_upkeep(false);
     }
 }

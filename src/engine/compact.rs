@@ -1,8 +1,10 @@
 //! Compaction: the survivors of several mostly dead segments move into one.
 //!
 //! A record keeps its token, so a forget or a newer record still wins over the copy, whatever comes
-//! first to disk. The manifest changes from the old segments to the new one in one step; the index
-//! follows entry by entry, each only if it still points where the copy was made from.
+//! first to disk. A segment that cannot be copied, because of damage or because its survivors do
+//! not fit after all, is left alone from then on until it expires. The manifest changes from the
+//! old segments to the new one in one step; the index follows entry by entry, each only if it still
+//! points where the copy was made from.
 
 use std::sync::Arc;
 
@@ -12,8 +14,8 @@ use super::lookup::Spot;
 use super::recovery::frame_bytes;
 use super::rewriter::Rewriter;
 use super::segment::{NewEntry, Segment};
-use crate::error::{ErrorKind, Result};
-use crate::ids::{KeyHash, StoreTime};
+use crate::error::Result;
+use crate::ids::{KeyHash, SegmentId, StoreTime};
 use crate::index::Location;
 use crate::log::{Footer, FooterEntry, SegmentKind};
 
@@ -21,6 +23,13 @@ use crate::log::{Footer, FooterEntry, SegmentKind};
 const ALIVE_PERCENT: u64 = 50;
 /// How full the segment they move into may be planned, in percent: what is alive is an estimate.
 const FILL_PERCENT: u64 = 90;
+
+/// What came of copying.
+enum Copied {
+    All(Arc<Segment>, Vec<Move>),
+    /// This input cannot be copied: something in it cannot be read, or does not fit.
+    NotThis(SegmentId),
+}
 
 /// A record that was copied.
 struct Move {
@@ -35,7 +44,9 @@ impl Engine {
         let now = self.time.now();
         let limit = u64::from(self.segment_size) * ALIVE_PERCENT / 100;
         let mut sparse: Vec<(StoreTime, u64, Arc<Segment>)> = Vec::new();
-        for segment in self.table.all().into_iter().filter(|segment| segment.is_sealed()) {
+        let left_alone = self.upkeep.left_alone.lock().clone();
+        let may = |segment: &Arc<Segment>| segment.is_sealed() && !left_alone.contains(&segment.id);
+        for segment in self.table.all().into_iter().filter(may) {
             let (latest, taken) = {
                 let contents = segment.contents();
                 let footer = Footer::space(contents.records as usize) as u64;
@@ -66,7 +77,7 @@ impl Engine {
 
     /// Step: one compaction, if one is worth it. Returns whether it gave anything back.
     pub(crate) fn step_compact(&self) -> bool {
-        let _alone = self.rewriting.lock();
+        let alone = self.rewriting.lock();
         if self.is_poisoned() || self.check_open().is_err() {
             return false;
         }
@@ -74,8 +85,9 @@ impl Engine {
         match self.compact(&inputs) {
             Ok(moved_all) => moved_all,
             Err(error) => {
-                // Damage stays where it is, to be reported when it is read; a full disk may pass.
-                if error.kind() != ErrorKind::DiskFull && error.kind() != ErrorKind::Corrupt {
+                // A shortage may pass.
+                drop(alone);
+                if !error.is_shortage() {
                     self.fail(error);
                 }
                 false
@@ -88,14 +100,13 @@ impl Engine {
         let slot = output.slot;
         let copied = self.copy_survivors(inputs, output);
         let (output, moves) = match copied {
-            Ok(Some(done)) => done,
-            Ok(None) => {
-                self.catalog.lock().give_back(slot);
+            Ok(Copied::All(output, moves)) => (output, moves),
+            other => {
+                self.catalog.lock().files_mut().give_back(slot, None);
+                if let Copied::NotThis(segment) = other? {
+                    self.upkeep.left_alone.lock().insert(segment);
+                }
                 return Ok(false);
-            }
-            Err(error) => {
-                self.catalog.lock().give_back(slot);
-                return Err(error);
             }
         };
         // Readers find the copy before the manifest lets go of the original: both are there until
@@ -121,38 +132,38 @@ impl Engine {
         Ok(true)
     }
 
-    /// Copies what is alive; `None` if it does not fit after all.
-    #[allow(clippy::type_complexity, reason = "a private pair")]
-    fn copy_survivors(
-        &self,
-        inputs: &[Arc<Segment>],
-        output: Arc<Segment>,
-    ) -> Result<Option<(Arc<Segment>, Vec<Move>)>> {
+    /// Copies what is alive.
+    fn copy_survivors(&self, inputs: &[Arc<Segment>], output: Arc<Segment>) -> Result<Copied> {
         let now = self.time.now();
         let mut rewriter = Rewriter::new(output, now);
         let mut moves = Vec::new();
         for input in inputs {
-            for entry in input.read_footer()?.entries {
+            // Damage stays where it is, to be reported when it is met by a reader.
+            let Ok(footer) = input.read_footer() else { return Ok(Copied::NotThis(input.id)) };
+            for entry in footer.entries {
                 if entry.expires_at(input.base) <= now || !self.is_alive(input, &entry) {
                     continue;
                 }
                 let from = Location { slot: input.slot, offset: entry.offset };
-                let copied = input.read_frame(entry.offset, |frame| {
+                let read = input.read_frame(entry.offset, |frame| {
                     if !rewriter.has_room(frame_bytes(&frame)) {
                         return Ok(None);
                     }
                     let expires_at = entry.expires_at(input.base);
                     let (hash, forget) = (entry.hash, entry.forget);
                     rewriter.add(&frame, NewEntry { hash, offset: 0, forget, expires_at }).map(Some)
-                })??;
-                match copied {
-                    None => return Ok(None),
-                    Some(_) if entry.forget => {}
-                    Some(to) => moves.push(Move { hash: entry.hash, from, to }),
+                });
+                match read {
+                    Err(_) => return Ok(Copied::NotThis(input.id)),
+                    Ok(copied) => match copied? {
+                        None => return Ok(Copied::NotThis(input.id)),
+                        Some(_) if entry.forget => {}
+                        Some(to) => moves.push(Move { hash: entry.hash, from, to }),
+                    },
                 }
             }
         }
-        Ok(Some((rewriter.finish()?, moves)))
+        Ok(Copied::All(rewriter.finish()?, moves))
     }
 
     /// A forget lives as long as what it hides could; a record while the index points to it.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::Engine;
 use super::flight::{Completed, Flight, State};
 use super::queue::{Effect, Ticket};
+use super::signal::Wakers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::log::{CompletionFrame, Frame};
@@ -28,8 +29,8 @@ impl Engine {
         let limit = self.options.response_limit(self.segment_size);
         if response.body().len() > limit {
             let message = format!(
-                "the response has {} bytes; at most {limit} are allowed (Options::max_response_bytes, and an eighth of \
-                 a segment)",
+                "the response has {} bytes; at most {limit} are allowed \
+                 (Options::max_response_bytes, and an eighth of a segment)",
                 response.body().len()
             );
             return Err((Error::new(ErrorKind::LimitExceeded, message), response));
@@ -102,6 +103,7 @@ impl Engine {
     /// Releases a claim: the key is free at once.
     pub(crate) fn release(&self, hash: KeyHash, token: Token) -> Result<Ticket> {
         self.check_writable()?;
+        let mut wakers = Wakers::default();
         let mut shard = self.shard(hash).lock();
         let Some(flight) = shard.flight_of(hash, token) else { return Err(lease_lost()) };
         if matches!(flight.state, State::Completing { .. }) {
@@ -111,7 +113,7 @@ impl Engine {
         if let Some(flight) = shard.remove(hash, token) {
             drop(shard);
             self.limits.leave(&flight);
-            flight.notify();
+            flight.ring(&mut wakers);
         }
         self.counters.releases.add(1);
         Ok(ticket)
@@ -122,6 +124,7 @@ impl Engine {
     /// is abandoned, since what the earlier attempts did is still unknown.
     pub(crate) fn take_back(&self, hash: KeyHash, token: Token) -> Result<()> {
         self.check_writable()?;
+        let mut wakers = Wakers::default();
         let mut shard = self.shard(hash).lock();
         let flight = shard.flight_of(hash, token).ok_or_else(lease_lost)?;
         if flight.attempt == 1 {
@@ -131,13 +134,14 @@ impl Engine {
         if !matches!(flight.state, State::Completing { .. }) {
             flight.policy = DropPolicy::Hold;
             flight.state = State::Abandoned { at: self.time.latest() };
-            flight.notify();
+            flight.ring(&mut wakers);
         }
         Ok(())
     }
 
     /// A holder lets go of its claim without having ended it. Returns whether anything was queued.
     pub(crate) fn abandon(&self, hash: KeyHash, token: Token) -> bool {
+        let mut wakers = Wakers::default();
         let mut shard = self.shard(hash).lock();
         let Some(flight) = shard.flight_of(hash, token) else { return false };
         if !matches!(flight.state, State::Held { .. }) {
@@ -150,7 +154,7 @@ impl Engine {
                 }
                 false
             }
-            DropPolicy::Unresolved => self.mark_unresolved(flight, None).is_ok(),
+            DropPolicy::Unresolved => self.mark_unresolved(flight, None, &mut wakers).is_ok(),
             DropPolicy::Release => {
                 drop(shard);
                 self.take_back(hash, token).is_ok()
@@ -163,6 +167,7 @@ impl Engine {
         &self,
         flight: &mut Flight,
         waker: Option<&Waker>,
+        wakers: &mut Wakers,
     ) -> Result<StoreTime> {
         self.poison.check()?;
         let since = self.time.latest();
@@ -173,7 +178,7 @@ impl Engine {
             flight.state = State::Unresolved { since };
             flight.ticket = ticket;
         });
-        flight.notify();
+        flight.ring(wakers);
         Ok(since)
     }
 
@@ -208,11 +213,15 @@ impl Engine {
         self.check_writable()?;
         let lease_ms = check_duration("lease", lease)?;
         let until = self.time.monotonic_ms().saturating_add(lease_ms);
+        let mut wakers = Wakers::default();
         let mut shard = self.shard(hash).lock();
         let flight = held(shard.flight_of(hash, token))?;
+        if matches!(flight.state, State::Held { dropped: true, .. }) {
+            return Err(lease_lost());
+        }
         flight.state = State::Held { until_ms: Some(until), dropped: false };
         // Whoever waits must know of an earlier end; a later one he finds when the old one comes.
-        flight.notify();
+        flight.ring(&mut wakers);
         Ok(())
     }
 
@@ -227,7 +236,7 @@ impl Engine {
         let hash = self.hash(scope.as_bytes(), key.as_bytes());
         let mut shard = self.shard(hash).lock();
         let Some(flight) = shard.flight(hash, scope, key) else {
-            return Err(Error::new(ErrorKind::NotFound, "nothing is unresolved for this key"));
+            return Err(nothing_unresolved());
         };
         if !matches!(flight.state, State::Unresolved { .. }) {
             return Err(Error::new(
@@ -237,12 +246,17 @@ impl Engine {
         }
         let token = flight.token;
         drop(shard);
-        match response {
+        let resolved = match response {
             None => self.release(hash, token),
             Some(response) => {
                 self.complete(hash, token, response).map(|(_, ticket)| ticket).map_err(|e| e.0)
             }
-        }
+        };
+        // The holder, or another who resolves, may have been faster.
+        resolved.map_err(|error| match error.kind() {
+            ErrorKind::LeaseLost => nothing_unresolved(),
+            _ => error,
+        })
     }
 }
 
@@ -270,9 +284,13 @@ fn held(flight: Option<&mut Flight>) -> Result<&mut Flight> {
     flight.filter(|flight| matches!(flight.state, State::Held { .. })).ok_or_else(lease_lost)
 }
 
+fn nothing_unresolved() -> Error {
+    Error::new(ErrorKind::NotFound, "nothing is unresolved for this key")
+}
+
 fn lease_lost() -> Error {
     Error::new(
         ErrorKind::LeaseLost,
-        "this claim is over: it was taken over, completed, released or resolved",
+        "this claim is over: it was taken over, completed, dropped, released or resolved",
     )
 }

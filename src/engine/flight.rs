@@ -6,10 +6,9 @@
 
 use std::sync::Arc;
 
-use event_listener::Event;
-
 use super::lookup::Spot;
 use super::queue::Ticket;
+use super::signal::{Signal, Wakers};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::log::{ClaimFrame, ClaimState};
 use crate::types::{Caller, Checkpoint, DropPolicy, Fingerprint, Key, Scope, StoredResponse};
@@ -33,7 +32,7 @@ pub(crate) struct Flight {
     /// The expired record that a completion will replace.
     pub(crate) replaces: Option<Spot>,
     /// Waiters for the end of this claim; made by the first of them.
-    pub(crate) ended: Option<Arc<Event>>,
+    pub(crate) ended: Option<Arc<Signal>>,
 }
 
 #[derive(Debug)]
@@ -76,15 +75,15 @@ impl Flight {
         }
     }
 
-    /// The listener list of this flight, made on first use.
-    pub(crate) fn event(&mut self) -> Arc<Event> {
-        self.ended.get_or_insert_with(|| Arc::new(Event::new())).clone()
+    /// The signal of this flight, made on first use.
+    pub(crate) fn signal(&mut self) -> Arc<Signal> {
+        self.ended.get_or_insert_default().clone()
     }
 
-    /// Wakes all who wait for this claim's end, or for a change of its lease.
-    pub(crate) fn notify(&self) {
-        if let Some(event) = &self.ended {
-            event.notify(usize::MAX);
+    /// Has all woken who wait for this claim's end, or for a change of its lease.
+    pub(crate) fn ring(&self, wakers: &mut Wakers) {
+        if let Some(signal) = &self.ended {
+            signal.ring(wakers);
         }
     }
 

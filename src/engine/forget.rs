@@ -3,11 +3,19 @@
 //! The forget frame hides every completion of its key with a lower token for as long as one could
 //! be found on disk.
 
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
 use super::Engine;
 use super::flight::State;
 use super::lookup::Searched;
 use super::queue::{Effect, Ticket};
+use super::segment::Segment;
+use super::shard::Shard;
+use super::signal::Wakers;
 use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{KeyHash, StoreTime, Token};
 use crate::index::Location;
 use crate::log::{ForgetFrame, Frame};
 use crate::types::{Key, Scope};
@@ -18,19 +26,27 @@ impl Engine {
     pub(crate) fn forget(&self, scope: &Scope, key: &Key) -> Result<(bool, Ticket)> {
         self.check_writable()?;
         let hash = self.hash(scope.as_bytes(), key.as_bytes());
+        let mut wakers = Wakers::default();
         loop {
             let mut shard = self.shard(hash).lock();
             if let Some(flight) = shard.flight(hash, scope, key) {
-                let (token, ticket) = (flight.token, flight.ticket);
-                match flight.state {
+                let token = flight.token;
+                match &flight.state {
                     State::Abandoned { .. } => {
                         drop(shard);
                         return self.release(hash, token).map(|ticket| (true, ticket));
                     }
-                    State::Completing { .. } => {
-                        drop(shard);
-                        self.wait(ticket)?;
-                        continue;
+                    State::Completing { record } => {
+                        let expires_at = record.expires_at;
+                        let named = (hash, scope, key);
+                        let ticket = self.forget_completing(
+                            &mut shard,
+                            named,
+                            token,
+                            expires_at,
+                            &mut wakers,
+                        )?;
+                        return Ok((expires_at > self.time.now(), ticket));
                     }
                     State::Held { .. } | State::Unresolved { .. } => return Err(in_flight()),
                 }
@@ -49,16 +65,7 @@ impl Engine {
                         continue;
                     }
                     let expires_at = record.expires_at;
-                    let mut queue = self.queue.lock();
-                    let frame = ForgetFrame {
-                        sequence: queue.draw()?,
-                        expires_at,
-                        scope: scope.as_bytes(),
-                        key: key.as_bytes(),
-                    };
-                    let effect = Effect::Forget { hash, expires_at };
-                    let ticket = queue.push(&Frame::Forget(frame), Some(effect))?;
-                    drop(queue);
+                    let ticket = self.enqueue_forget((hash, scope, key), expires_at)?;
                     shard.index.remove(self.geometry, hash, spot.location);
                     drop(shard);
                     self.counters.forgets.add(1);
@@ -69,15 +76,52 @@ impl Engine {
         }
     }
 
+    /// Forgets a record whose completion is on its way. Its flight goes at once, so that there is
+    /// nothing to put into the index when the completion is on disk, before the forget or with it.
+    fn forget_completing(
+        &self,
+        shard: &mut Shard,
+        named: (KeyHash, &Scope, &Key),
+        token: Token,
+        expires_at: StoreTime,
+        wakers: &mut Wakers,
+    ) -> Result<Ticket> {
+        let hash = named.0;
+        let ticket = self.enqueue_forget(named, expires_at)?;
+        if let Some(flight) = shard.remove(hash, token) {
+            if let Some(old) = flight.replaces.filter(|old| self.lives(*old)) {
+                shard.index.remove(self.geometry, hash, old.location);
+            }
+            self.limits.leave(&flight);
+            flight.ring(wakers);
+        }
+        self.counters.forgets.add(1);
+        Ok(ticket)
+    }
+
+    fn enqueue_forget(
+        &self,
+        (hash, scope, key): (KeyHash, &Scope, &Key),
+        expires_at: StoreTime,
+    ) -> Result<Ticket> {
+        let mut queue = self.queue.lock();
+        let frame = ForgetFrame {
+            sequence: queue.draw()?,
+            expires_at,
+            scope: scope.as_bytes(),
+            key: key.as_bytes(),
+        };
+        queue.push(&Frame::Forget(frame), Some(Effect::Forget { hash, expires_at }))
+    }
+
     /// Forgets every record of a scope, reading all records to find them; returns how many. Keys in
     /// flight stay.
     pub(crate) fn forget_scope(&self, scope: &Scope) -> Result<(u64, Ticket)> {
         self.check_writable()?;
         let (mut forgotten, mut last) = (0, Ticket::DONE);
         for shard in &self.shards {
-            let locations = shard.lock().index.locations(self.geometry);
-            for location in locations {
-                let Some(key) = self.key_in_scope(location, scope)? else { continue };
+            for (segment, offset) in self.pinned_records(shard) {
+                let Some(key) = self.key_in_scope(&segment, offset, scope)? else { continue };
                 match self.forget(scope, &key) {
                     Ok((was_there, ticket)) => {
                         forgotten += u64::from(was_there);
@@ -91,21 +135,24 @@ impl Engine {
         Ok((forgotten, last))
     }
 
-    /// The key of a record, if it is of this scope; `None` also if the record moved away meanwhile.
-    fn key_in_scope(&self, location: Location, scope: &Scope) -> Result<Option<Key>> {
-        let read = self.read(location, |frame| match frame {
-            Frame::Completion(record) => {
-                let hash = self.hash(record.scope, record.key);
-                (record.scope == scope.as_bytes()).then(|| (hash, Key::from_bytes(record.key)))
+    /// Where a shard's records are, with their segments pinned: each can be read, even if it is
+    /// moved or pruned meanwhile.
+    fn pinned_records(&self, shard: &Mutex<Shard>) -> Vec<(Arc<Segment>, u32)> {
+        let shard = shard.lock();
+        // An entry is removed before its segment leaves the table, so every entry has its segment.
+        let locations = shard.index.locations(self.geometry).into_iter();
+        locations.filter_map(|at| Some((self.table.get(at.slot)?, at.offset))).collect()
+    }
+
+    /// The key of a record, if it is of this scope.
+    fn key_in_scope(&self, segment: &Segment, offset: u32, scope: &Scope) -> Result<Option<Key>> {
+        let read = segment.read_frame(offset, |frame| match frame {
+            Frame::Completion(record) if record.scope == scope.as_bytes() => {
+                Some(Key::from_bytes(record.key))
             }
             _ => None,
         });
-        match read {
-            Ok(None) => Ok(None),
-            Ok(Some((_, key))) => key.map(Some),
-            Err(error) if self.table.get(location.slot).is_some() => Err(error),
-            Err(_) => Ok(None),
-        }
+        read?.transpose()
     }
 
     /// Counts a record's bytes as dead, in the segment it is in.

@@ -55,23 +55,35 @@ impl Limits {
         }
     }
 
-    /// Refuses a new claim that would pass a limit. Counts a scope's new key if it does not.
-    pub(crate) fn admit(&self, scope: &Scope, policy: DropPolicy, now_ms: u64) -> Result<()> {
+    /// Counts a flight that is to begin, and its scope's new key; or refuses what would pass a
+    /// limit. The flight is counted before it is judged, so that two at a time cannot both be the
+    /// last: at the limit one may be refused for another's sake that is refused as well.
+    pub(crate) fn admit(&self, flight: &Flight, now_ms: u64) -> Result<()> {
+        let in_flight = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let bytes = self.in_flight_bytes.fetch_add(restated_bytes(flight), Ordering::Relaxed);
+        let admitted = self.judge(in_flight, bytes, flight, now_ms);
+        if admitted.is_err() {
+            self.leave(flight);
+        }
+        admitted
+    }
+
+    fn judge(&self, in_flight: u64, bytes: u64, flight: &Flight, now_ms: u64) -> Result<()> {
         let refuse = |what: String| Err(Error::new(ErrorKind::LimitExceeded, what));
-        let in_flight = self.in_flight.load(Ordering::Relaxed);
         if in_flight >= self.max_in_flight {
             return refuse(format!(
                 "{in_flight} claims are in flight, as many as Options::max_in_flight allows"
             ));
         }
-        if self.in_flight_bytes.load(Ordering::Relaxed) >= self.max_in_flight_bytes {
+        if bytes >= self.max_in_flight_bytes {
             return refuse(format!(
-                "the claims in flight fill a quarter of a segment ({} bytes); larger segments allow more",
+                "the claims in flight fill a quarter of a segment ({} bytes); larger segments \
+                 allow more",
                 self.max_in_flight_bytes
             ));
         }
-        self.admit_policy(policy)?;
-        self.scopes.as_ref().map_or(Ok(()), |limit| limit.admit(scope, now_ms))
+        self.admit_policy(flight.policy)?;
+        self.scopes.as_ref().map_or(Ok(()), |limit| limit.admit(&flight.scope, now_ms))
     }
 
     /// Refuses a claim that could become unresolved while there are as many as there may be.
@@ -83,7 +95,8 @@ impl Limits {
         Err(Error::new(
             ErrorKind::LimitExceeded,
             format!(
-                "{unresolved} attempts are unresolved, as many as Options::max_unresolved allows; resolve some"
+                "{unresolved} attempts are unresolved, as many as Options::max_unresolved allows; \
+                 resolve some"
             ),
         ))
     }
@@ -100,13 +113,13 @@ impl Limits {
         Err(Error::new(
             ErrorKind::LimitExceeded,
             format!(
-                "with this checkpoint the claims in flight would take more than half of a segment ({limit} bytes); \
-                 larger segments allow more"
+                "with this checkpoint the claims in flight would take more than half of a segment \
+                 ({limit} bytes); larger segments allow more"
             ),
         ))
     }
 
-    /// Counts a flight that begins.
+    /// Counts a flight that was in flight when the store was opened.
     pub(crate) fn enter(&self, flight: &Flight) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.in_flight_bytes.fetch_add(restated_bytes(flight), Ordering::Relaxed);
@@ -135,9 +148,17 @@ impl Limits {
         flight: &mut Flight,
         change: impl FnOnce(&mut Flight) -> T,
     ) -> T {
-        self.leave(flight);
+        let is_unresolved = |flight: &Flight| matches!(flight.state, State::Unresolved { .. });
+        let (bytes, unresolved) = (restated_bytes(flight), is_unresolved(flight));
         let result = change(flight);
-        self.enter(flight);
+        // It stays in flight: by no moment may others take its place.
+        self.in_flight_bytes.fetch_add(restated_bytes(flight), Ordering::Relaxed);
+        self.in_flight_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        match (unresolved, is_unresolved(flight)) {
+            (false, true) => drop(self.unresolved.fetch_add(1, Ordering::Relaxed)),
+            (true, false) => self.settle(),
+            _ => {}
+        }
         result
     }
 
@@ -177,8 +198,8 @@ impl ScopeLimit {
             return Err(Error::new(
                 ErrorKind::LimitExceeded,
                 format!(
-                    "the scope has claimed {keys} new keys in this window of {} ms, as many as Options::scope_limit \
-                     allows",
+                    "the scope has claimed {keys} new keys in this window of {} ms, as many as \
+                     Options::scope_limit allows",
                     self.window_ms
                 ),
             ));

@@ -67,6 +67,7 @@ impl Engine {
                 Searched::Stale => {}
                 Searched::NotHere => return Ok((Found::Nothing, Ticket::DONE)),
                 Searched::Here(_, record) if record.expires_at <= self.time.now() => {
+                    self.note_expiry_told();
                     return Ok((Found::Nothing, Ticket::DONE));
                 }
                 Searched::Here(_, record) => {
@@ -117,22 +118,6 @@ impl Engine {
     /// Whether a spot's segment is still in the life it was seen in.
     pub(crate) fn lives(&self, spot: Spot) -> bool {
         self.table.get(spot.location.slot).is_some_and(|segment| segment.id == spot.segment)
-    }
-
-    /// Reads the frame at a location, with its segment pinned.
-    pub(crate) fn read<T>(
-        &self,
-        location: Location,
-        take: impl FnOnce(Frame<'_>) -> T,
-    ) -> Result<T> {
-        let segment = self.table.get(location.slot).ok_or_else(|| {
-            let name = location.slot.file_name();
-            Error::new(
-                ErrorKind::Corrupt,
-                format!("the index points into {name}, which is not in use"),
-            )
-        })?;
-        segment.read_frame(location.offset, take)
     }
 
     fn not_a_record(&self, hash: KeyHash, location: Location) -> Error {

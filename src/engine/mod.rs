@@ -22,6 +22,7 @@ mod commit;
 mod compact;
 mod end;
 mod environment;
+mod files;
 mod flight;
 mod forget;
 mod limits;
@@ -33,12 +34,15 @@ mod recovery;
 mod rewriter;
 mod segment;
 mod shard;
+mod shortage;
+mod signal;
 mod stats;
 mod timers;
 mod upkeep;
 mod wake_word;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -52,11 +56,12 @@ pub(crate) use queue::Ticket;
 pub(crate) use recovery::{Claims, Data, Directory, create, each_frame, look, record_of, recover};
 pub use recovery::{DamageReport, RecoveryReport};
 pub(crate) use segment::{Contents, Segment};
+pub(crate) use signal::{Listener, Signal, Wakers};
 pub use stats::Stats;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::expiry::StoreClock;
-use crate::ids::{KeyHash, StoreId, StoreTime};
+use crate::ids::{KeyHash, SegmentId, StoreId, StoreTime};
 use crate::index::{Geometry, KeyHasher, SHARDS};
 use crate::options::{Durability, Options};
 use catalog::Catalog;
@@ -65,7 +70,9 @@ use poison::Poison;
 use queue::CommitQueue;
 use segment::SegmentTable;
 use shard::Shard;
+use shortage::Shortage;
 use stats::Counters;
+pub(crate) use timers::Timer;
 use timers::Timers;
 use writer::{Placed, Writer};
 
@@ -76,7 +83,7 @@ pub(crate) const TOKEN_BLOCK: u64 = 1 << 24;
 pub(crate) struct Engine {
     pub(crate) options: Options,
     pub(crate) time: StoreClock,
-    pub(crate) timers: Timers,
+    pub(crate) timers: Arc<Timers>,
     pub(crate) recovered: RecoveryReport,
     store_id: StoreId,
     base: StoreTime,
@@ -96,7 +103,7 @@ pub(crate) struct Engine {
     counters: Counters,
     /// Bytes that the log can still take without a new file; kept for when the disk is full.
     room: AtomicU64,
-    disk_full: AtomicBool,
+    shortage: Shortage,
     /// Whether files that are kept for the next open had to be used: nothing new is taken in before
     /// there is room.
     spares_used: AtomicBool,
@@ -120,11 +127,17 @@ struct NextSegments {
     left: Vec<Arc<Segment>>,
 }
 
-/// How the upkeep thread is woken before its time.
+/// How the upkeep thread is woken before its time, and what it keeps in mind.
 #[derive(Debug, Default)]
 struct Upkeep {
     wanted: Mutex<Wanted>,
     wake: Condvar,
+    /// When the log was last synced in `Interval` mode, in monotonic milliseconds.
+    synced_at_ms: AtomicU64,
+    /// Whether somebody was told that something has expired, which the log does not say yet.
+    expiry_told: AtomicBool,
+    /// Segments that cannot be compacted: they are let be until they expire.
+    left_alone: Mutex<BTreeSet<SegmentId>>,
 }
 
 #[derive(Debug, Default)]
@@ -157,7 +170,13 @@ impl Engine {
             segment_size: manifest.segment_size,
             geometry: Geometry::new(manifest.segment_size),
             hasher: KeyHasher::new(&manifest.hash_key),
-            queue: CommitQueue::new(manifest.base, next_token, manifest.ceiling, parts.threads),
+            queue: CommitQueue::new(
+                manifest.base,
+                next_token,
+                manifest.ceiling,
+                parts.threads,
+                !sync_each,
+            ),
             limits: Limits::new(&parts.options, manifest.segment_size),
             writer: Mutex::new(WriterState {
                 writer: Writer::new(parts.active, sync_each),
@@ -165,7 +184,7 @@ impl Engine {
             }),
             options: parts.options,
             time: parts.time,
-            timers: Timers::default(),
+            timers: Arc::default(),
             recovered: parts.recovered,
             shards: parts.shards,
             poison: Poison::default(),
@@ -175,13 +194,14 @@ impl Engine {
             upkeep: Upkeep::default(),
             counters: Counters::default(),
             room: AtomicU64::new(0),
-            disk_full: AtomicBool::new(false),
+            shortage: Shortage::default(),
             spares_used: AtomicBool::new(false),
             held: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             rewriting: Mutex::new(()),
         };
+        engine.upkeep.synced_at_ms.store(engine.time.monotonic_ms(), Ordering::Relaxed);
         engine.count_recovered();
         engine
     }
@@ -221,6 +241,18 @@ impl Engine {
     /// Whether an earlier failure of the disk has ended all changes.
     pub(crate) fn is_poisoned(&self) -> bool {
         self.poison.is_set()
+    }
+
+    /// The failure that ended all changes, if there was one.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        self.poison.cause()
+    }
+
+    /// Claims in flight, at one moment.
+    #[cfg(test)]
+    pub(crate) fn count_flights(&self) -> usize {
+        let shards: Vec<_> = self.shards.iter().map(Mutex::lock).collect();
+        shards.iter().map(|shard| shard.flights().count()).sum()
     }
 
     fn count_recovered(&self) {

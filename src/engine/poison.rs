@@ -20,7 +20,8 @@ impl Poison {
             None => Ok(()),
             Some(cause) => Err(cause.with_kind(
                 ErrorKind::Poisoned,
-                "the store takes no more changes since a write failed; open it anew (after looking at the disk)",
+                "the store takes no more changes since a write failed; open it anew \
+                 (after looking at the disk)",
             )),
         }
     }
@@ -33,6 +34,11 @@ impl Poison {
             None => Error::new(ErrorKind::OutcomeUnknown, TOLD),
             Some(cause) => cause.with_kind(ErrorKind::OutcomeUnknown, TOLD),
         }
+    }
+
+    /// The first failure, as it happened.
+    pub(crate) fn cause(&self) -> Option<Error> {
+        self.cause.get().cloned()
     }
 
     pub(crate) fn is_set(&self) -> bool {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::segment::Segment;
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::index::Location;
 use crate::log::Footer;
 
@@ -27,7 +27,7 @@ impl Engine {
 
     /// Step: drops one segment whose records have all expired. Returns whether there was one.
     pub(crate) fn step_prune(&self) -> bool {
-        let _alone = self.rewriting.lock();
+        let alone = self.rewriting.lock();
         if self.is_poisoned() || self.check_open().is_err() {
             return false;
         }
@@ -38,7 +38,8 @@ impl Engine {
                 true
             }
             Err(error) => {
-                if error.kind() != ErrorKind::DiskFull && error.kind() != ErrorKind::Corrupt {
+                drop(alone);
+                if !error.is_shortage() {
                     self.fail(error);
                 }
                 false
@@ -48,6 +49,7 @@ impl Engine {
 
     fn drop_segment(&self, segment: &Arc<Segment>) -> Result<()> {
         self.unlist(segment);
+        self.upkeep.left_alone.lock().remove(&segment.id);
         self.release_segments(std::slice::from_ref(segment), &[])
     }
 

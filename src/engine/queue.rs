@@ -9,14 +9,17 @@
 //! wakes all of its threads with one call and nobody else's. Tasks leave their waker with the
 //! batch.
 //!
-//! Invariants: `done` grows only under the lock; a ticket above `done` of a failed queue fails;
+//! Invariants: `done` grows only under the lock; a ticket above `done` of a failed queue fails, and
+//! nothing is added to one;
 //! whoever sets `leading` leads or hands over, on every path.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::Waker;
+use std::thread::ThreadId;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::signal::{Wakers, wake_all};
 use super::wake_word::WakeWord;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
@@ -77,6 +80,10 @@ pub(crate) struct CommitQueue {
     state: Mutex<QueueState>,
     done: AtomicU64,
     failed: AtomicBool,
+    /// Whether somebody leads, or was called to. Changed under the lock only.
+    leading: AtomicBool,
+    /// Whether `waking` is set, to be read without the lock.
+    is_waking: AtomicBool,
     words: [WakeWord; 2],
     committer: WakeWord,
     base: StoreTime,
@@ -84,6 +91,8 @@ pub(crate) struct CommitQueue {
     ceiling: AtomicU64,
     /// Whether there is a committer thread to call.
     has_committer: bool,
+    /// Whether batches are written and not synced, so that they are over at once.
+    is_brief: bool,
     /// Frames in the last batch: the crowd that is to be expected.
     crowd: AtomicU32,
     /// Frames in the filling batch, to be read without the lock.
@@ -95,15 +104,16 @@ pub(crate) struct CommitQueue {
 /// than the turns do.
 const CROWD: u32 = 12;
 const TURNS: u32 = 8;
+/// As many turns does a waiter take before it sleeps where batches are not synced.
+const PATIENCE: u32 = 64;
 
 #[derive(Debug)]
 pub(crate) struct QueueState {
     filling: Batch,
     filling_wakers: Vec<Waker>,
     in_flight_wakers: Vec<Waker>,
-    /// Threads that may sleep on each word.
-    sleepers: [u32; 2],
-    leading: bool,
+    /// The leader that is calling wakers, which may wait for the next batch: it leads that, too.
+    waking: Option<ThreadId>,
     /// Whether frames wait that nobody waits for.
     unattended: bool,
     /// The committer is asked to lead; `leading` was set for it.
@@ -129,6 +139,7 @@ impl CommitQueue {
         next_token: Token,
         ceiling: Token,
         has_committer: bool,
+        is_brief: bool,
     ) -> Self {
         let mut filling = Batch::default();
         filling.reset(1);
@@ -137,8 +148,7 @@ impl CommitQueue {
                 filling,
                 filling_wakers: Vec::new(),
                 in_flight_wakers: Vec::new(),
-                sleepers: [0; 2],
-                leading: false,
+                waking: None,
                 unattended: false,
                 called: false,
                 stopping: false,
@@ -148,11 +158,14 @@ impl CommitQueue {
             }),
             done: AtomicU64::new(0),
             failed: AtomicBool::new(false),
+            leading: AtomicBool::new(false),
+            is_waking: AtomicBool::new(false),
             words: [WakeWord::new(), WakeWord::new()],
             committer: WakeWord::new(),
             base,
             ceiling: AtomicU64::new(ceiling.0),
             has_committer,
+            is_brief,
             crowd: AtomicU32::new(0),
             gathered: AtomicU32::new(0),
         }
@@ -165,12 +178,12 @@ impl CommitQueue {
 
     /// The fate of a ticket: `None` while it is open. `Err(())` when its batch failed.
     pub(crate) fn fate(&self, ticket: Ticket) -> Option<std::result::Result<(), ()>> {
-        if self.done.load(Ordering::Acquire) >= ticket.0 {
+        if self.done.load(Ordering::SeqCst) >= ticket.0 {
             return Some(Ok(()));
         }
-        if self.failed.load(Ordering::Acquire) {
+        if self.failed.load(Ordering::SeqCst) {
             // `done` may have moved between the two loads.
-            let done = self.done.load(Ordering::Acquire) >= ticket.0;
+            let done = self.done.load(Ordering::SeqCst) >= ticket.0;
             return Some(if done { Ok(()) } else { Err(()) });
         }
         None
@@ -179,16 +192,17 @@ impl CommitQueue {
     /// Leaves a waker with a ticket's batch, and calls the committer if nobody leads. Returns false
     /// if the ticket's fate is known by now.
     pub(crate) fn register(&self, ticket: Ticket, waker: &Waker) -> bool {
+        let waker = waker.clone();
         let mut state = self.state.lock();
         if self.fate(ticket).is_some() {
             return false;
         }
         let mut call = false;
         if ticket.0 == state.filling.number {
-            state.filling_wakers.push(waker.clone());
+            state.filling_wakers.push(waker);
             call = self.call_if_idle(&mut state);
         } else {
-            state.in_flight_wakers.push(waker.clone());
+            state.in_flight_wakers.push(waker);
         }
         drop(state);
         self.wake_committer(call);
@@ -208,7 +222,11 @@ impl CommitQueue {
 
     /// Puts the calling thread to sleep until its ticket's fate may be known, or tells it to lead.
     pub(crate) fn sleep_or_lead(&self, ticket: Ticket) -> Turn {
-        if self.crowd.load(Ordering::Relaxed) >= CROWD {
+        if self.is_brief {
+            if let Some(turn) = self.stay_awake(ticket) {
+                return turn;
+            }
+        } else if self.crowd.load(Ordering::Relaxed) >= CROWD {
             for _ in 0..TURNS {
                 if self.fate(ticket).is_some() {
                     return Turn::Look;
@@ -216,34 +234,68 @@ impl CommitQueue {
                 std::thread::yield_now();
             }
         }
-        let mut state = self.state.lock();
-        if self.fate(ticket).is_some() {
-            return Turn::Look;
-        }
-        // A store without threads has called a committer that will not come.
-        if !state.leading || (!self.has_committer && std::mem::take(&mut state.called)) {
-            state.leading = true;
+        if self.may_lead(ticket) {
             return Turn::Lead;
         }
-        let parity = parity(ticket.0);
-        if let (Some(sleepers), Some(word)) =
-            (state.sleepers.get_mut(parity), self.words.get(parity))
-        {
-            *sleepers += 1;
-            let seen = word.value();
-            drop(state);
+        let Some(word) = self.words.get(parity(ticket.0)) else { return Turn::Look };
+        let seen = word.enter();
+        // Whoever ended the batch, or stopped leading, before it could see a sleeper, is seen here.
+        if self.fate(ticket).is_none() && self.is_led() {
             word.sleep(seen);
         }
         Turn::Look
     }
 
+    fn is_led(&self) -> bool {
+        self.leading.load(Ordering::SeqCst)
+    }
+
+    /// Makes the caller the leader if there is none and its ticket is open.
+    fn may_lead(&self, ticket: Ticket) -> bool {
+        if self.is_led() && self.has_committer && !self.is_waking.load(Ordering::SeqCst) {
+            return false;
+        }
+        let mut state = self.state.lock();
+        if self.fate(ticket).is_some() {
+            return false;
+        }
+        if state.waking == Some(std::thread::current().id()) {
+            state.waking = None;
+            self.is_waking.store(false, Ordering::SeqCst);
+            return true;
+        }
+        // A store without threads has called a committer that will not come.
+        let free = !self.is_led() || (!self.has_committer && std::mem::take(&mut state.called));
+        if free {
+            self.leading.store(true, Ordering::SeqCst);
+        }
+        free
+    }
+
+    /// Waits without sleeping for a batch that is only written, not synced: it takes about as long
+    /// as putting a thread to sleep does.
+    fn stay_awake(&self, ticket: Ticket) -> Option<Turn> {
+        for _ in 0..PATIENCE {
+            if self.fate(ticket).is_some() {
+                return Some(Turn::Look);
+            }
+            if self.may_lead(ticket) {
+                return Some(Turn::Lead);
+            }
+            std::thread::yield_now();
+        }
+        None
+    }
+
     /// Becomes the leader if there is something to write and nobody leads.
     #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn try_lead(&self) -> bool {
-        let mut state = self.state.lock();
-        let may =
-            !state.leading && !state.filling.is_empty() && !self.failed.load(Ordering::Acquire);
-        state.leading |= may;
+        let state = self.state.lock();
+        let failed = self.failed.load(Ordering::SeqCst);
+        let may = !self.is_led() && !state.filling.is_empty() && !failed;
+        if may {
+            self.leading.store(true, Ordering::SeqCst);
+        }
         may
     }
 
@@ -251,7 +303,7 @@ impl CommitQueue {
     /// few times.
     pub(crate) fn linger(&self) {
         let crowd = self.crowd.load(Ordering::Relaxed);
-        if crowd < CROWD {
+        if crowd < CROWD || self.is_brief {
             return;
         }
         for _ in 0..2 * TURNS {
@@ -280,23 +332,33 @@ impl CommitQueue {
 
     /// The leader tells a batch's waiters that it is on disk, and then settles who leads next:
     /// those who were woken first may still join the next batch, which makes it a larger one.
-    pub(crate) fn tell_done(&self, mut batch: Batch, is_committer: bool) -> Next {
+    pub(crate) fn tell_done(&self, mut batch: Batch, is_committer: bool, ended: Wakers) -> Next {
         let number = batch.number;
         if batch.bytes.capacity() > SPARE_BYTES {
             batch = Batch::default();
         }
         let mut state = self.state.lock();
-        self.done.store(number, Ordering::Release);
+        self.done.store(number, Ordering::SeqCst);
         state.spare = Some(batch);
-        let slept = self.rouse(&mut state, parity(number));
-        if slept.is_some() || !state.in_flight_wakers.is_empty() {
+        let word = self.words.get(parity(number));
+        let slept = word.is_some_and(WakeWord::has_sleepers);
+        let has_wakers = !state.in_flight_wakers.is_empty() || !ended.is_empty();
+        if slept || has_wakers {
             let mut wakers = std::mem::take(&mut state.in_flight_wakers);
+            let waking = has_wakers.then(|| std::thread::current().id());
+            state.waking = waking;
+            self.is_waking.store(has_wakers, Ordering::SeqCst);
             drop(state);
-            if let Some(word) = slept {
-                word.wake_all();
-            }
-            wakers.drain(..).for_each(Waker::wake);
+            word.inspect(|word| word.finish());
+            wake_all(&mut wakers);
+            drop(ended);
             state = self.state.lock();
+            if state.waking != waking {
+                // A waker has led the next batch, and settled who leads after that.
+                return Next::Nobody;
+            }
+            state.waking = None;
+            self.is_waking.store(false, Ordering::SeqCst);
             // Nobody is in flight now, so nobody has left a waker: the allocation is kept.
             state.in_flight_wakers = wakers;
         }
@@ -317,24 +379,20 @@ impl CommitQueue {
         is_committer: bool,
         number: u64,
     ) -> (Next, Option<&WakeWord>) {
-        state.leading = false;
+        if is_committer && !state.filling.is_empty() {
+            return (Next::Continue, None);
+        }
+        self.leading.store(false, Ordering::SeqCst);
         if state.filling.is_empty() {
             return (Next::Nobody, None);
         }
-        if is_committer {
-            state.leading = true;
-            return (Next::Continue, None);
-        }
-        let parity = parity(number);
-        let sleepers = state.sleepers.get(parity).is_some_and(|sleepers| *sleepers > 0);
+        let word = self.words.get(parity(number)).filter(|word| word.has_sleepers());
         let crowded = self.crowd.load(Ordering::Relaxed) >= CROWD;
-        if sleepers && !(crowded && self.has_committer) {
-            let word = self.words.get(parity);
-            if let Some(word) = word {
-                word.bump();
-            }
+        if word.is_some() && !(crowded && self.has_committer) {
+            word.inspect(|word| word.bump());
             return (Next::Nobody, word);
         }
+        let sleepers = word.is_some();
         let waiting = sleepers || !state.filling_wakers.is_empty() || state.unattended;
         let called = waiting && self.call_if_idle(state);
         (Next::Nobody, called.then_some(&self.committer))
@@ -343,16 +401,13 @@ impl CommitQueue {
     /// Fails every open ticket. The poison is set by then.
     pub(crate) fn tell_failed(&self) {
         let mut state = self.state.lock();
-        self.failed.store(true, Ordering::Release);
-        state.leading = false;
+        self.failed.store(true, Ordering::SeqCst);
+        self.leading.store(false, Ordering::SeqCst);
         let mut wakers = std::mem::take(&mut state.in_flight_wakers);
         wakers.append(&mut state.filling_wakers);
         drop(state);
-        for word in &self.words {
-            word.bump();
-            word.wake_all();
-        }
-        wakers.drain(..).for_each(Waker::wake);
+        self.words.iter().for_each(WakeWord::finish);
+        wake_all(&mut wakers);
     }
 
     /// What the committer thread does between calls: sleeps until it is to lead (true) or to stop
@@ -366,7 +421,7 @@ impl CommitQueue {
             if state.stopping {
                 return false;
             }
-            let seen = self.committer.value();
+            let seen = self.committer.enter();
             drop(state);
             self.committer.sleep(seen);
         }
@@ -375,14 +430,13 @@ impl CommitQueue {
     /// Lets the committer thread end once it has nothing to do.
     pub(crate) fn stop(&self) {
         self.state.lock().stopping = true;
-        self.committer.bump();
-        self.committer.wake_all();
+        self.committer.finish();
     }
 
     /// Whether frames wait or are being written.
     pub(crate) fn is_idle(&self) -> bool {
         let state = self.state.lock();
-        !state.leading && state.filling.is_empty()
+        !self.is_led() && state.filling.is_empty()
     }
 
     /// A ticket for everything queued so far.
@@ -431,9 +485,9 @@ impl CommitQueue {
     /// Makes the committer the leader if there is none. It is still to be woken, once the lock is
     /// let go.
     fn call_if_idle(&self, state: &mut QueueState) -> bool {
-        let call = !state.leading && !self.failed.load(Ordering::Acquire);
+        let call = !self.is_led() && !self.failed.load(Ordering::SeqCst);
         if call {
-            state.leading = true;
+            self.leading.store(true, Ordering::SeqCst);
             state.called = true;
             self.committer.bump();
         }
@@ -451,16 +505,6 @@ impl CommitQueue {
     #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn answer_call(&self) -> bool {
         std::mem::take(&mut self.state.lock().called)
-    }
-
-    /// Changes the word of finished batches; returns it if threads sleep on it.
-    fn rouse(&self, state: &mut QueueState, parity: usize) -> Option<&WakeWord> {
-        let slept = state.sleepers.get_mut(parity).map_or(0, std::mem::take);
-        let word = self.words.get(parity).filter(|_| slept > 0);
-        if let Some(word) = word {
-            word.bump();
-        }
-        word
     }
 }
 
@@ -506,6 +550,13 @@ impl Enqueue<'_> {
         let state = &mut *self.state;
         if state.sealed {
             return Err(Error::new(ErrorKind::Closed, "the store was closed"));
+        }
+        // Everybody has been told: nobody would be woken for what comes after.
+        if self.queue.failed.load(Ordering::Relaxed) {
+            return Err(Error::new(
+                ErrorKind::Poisoned,
+                "the store takes no more changes since a write failed; open it anew",
+            ));
         }
         let at = state.filling.bytes.len();
         frame

@@ -180,8 +180,8 @@ impl Segment {
         Error::new(
             ErrorKind::Corrupt,
             format!(
-                "{} is damaged at offset {offset}: {fault}; the record there cannot be read (`oncekey verify` lists \
-                 all damage)",
+                "{} is damaged at offset {offset}: {fault}; the record there cannot be read \
+                 (`oncekey verify` lists all damage)",
                 self.slot.file_name(),
             ),
         )

@@ -96,8 +96,9 @@ impl Engine {
     pub(crate) fn stats(&self) -> Stats {
         let log = self.writer.lock().writer.counters;
         let catalog = self.catalog.lock();
+        let files = catalog.files();
         let (spare_segments, disk_bytes, zero_filled_bytes) =
-            (catalog.spare_files() as u64, catalog.allocated_bytes(), catalog.zero_filled_bytes);
+            (files.free_count() as u64, files.allocated_bytes(), files.zero_filled_bytes());
         drop(catalog);
         let (mut records, mut index_bytes, mut claims, mut completions) = (0, 0, 0, 0);
         for shard in &self.shards {

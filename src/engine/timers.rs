@@ -1,74 +1,77 @@
 //! Moments at which somebody must look again: wait limits and lease ends.
 //!
-//! A timer only notifies; whoever waits decides by the clock what it means. Timers are not
-//! cancelled: one that nobody needs any more goes off unheard.
+//! A timer only rings; whoever waits decides by the clock what it means. Each belongs to a waiter
+//! and goes with it, so there are never more timers than waiters.
 
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use event_listener::Event;
 use parking_lot::Mutex;
+
+use super::signal::{Signal, Wakers};
 
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    pending: Mutex<BinaryHeap<Timer>>,
+    pending: Mutex<Pending>,
 }
 
+/// When a timer is due, and which of those that are due then.
+type Moment = (u64, u64);
+
+#[derive(Debug, Default)]
+struct Pending {
+    timers: BTreeMap<Moment, Arc<Signal>>,
+    next_number: u64,
+}
+
+/// A timer of somebody who waits. It is cancelled when this is dropped.
 #[derive(Debug)]
-struct Timer {
-    due_ms: u64,
-    event: Arc<Event>,
+pub(crate) struct Timer {
+    timers: Arc<Timers>,
+    moment: Moment,
 }
 
 impl Timers {
-    /// Notifies `event` once the monotonic clock reaches `due_ms`. Returns whether this is now the
-    /// earliest timer.
-    pub(crate) fn add(&self, due_ms: u64, event: Arc<Event>) -> bool {
+    /// Rings once the monotonic clock reaches `due_ms`. Returns whether this is now the earliest
+    /// timer.
+    pub(crate) fn add(self: &Arc<Self>, due_ms: u64, signal: Arc<Signal>) -> (Timer, bool) {
         let mut pending = self.pending.lock();
-        let earliest = pending.peek().is_none_or(|timer| due_ms < timer.due_ms);
-        pending.push(Timer { due_ms, event });
-        earliest
+        let moment = (due_ms, pending.next_number);
+        pending.next_number += 1;
+        pending.timers.insert(moment, signal);
+        let earliest = pending.timers.first_key_value().is_some_and(|(first, _)| *first == moment);
+        drop(pending);
+        (Timer { timers: self.clone(), moment }, earliest)
     }
 
-    /// Notifies everything that is due; returns when the next timer is.
+    /// Rings everything that is due; returns when the next timer is.
     pub(crate) fn fire(&self, now_ms: u64) -> Option<u64> {
-        let mut due = Vec::new();
+        let mut wakers = Wakers::default();
         let mut pending = self.pending.lock();
-        while pending.peek().is_some_and(|timer| timer.due_ms <= now_ms) {
-            due.extend(pending.pop());
+        while let Some(first) = pending.timers.first_entry()
+            && first.key().0 <= now_ms
+        {
+            first.remove().ring(&mut wakers);
         }
-        let next = pending.peek().map(|timer| timer.due_ms);
+        let next = pending.timers.first_key_value().map(|((due_ms, _), _)| *due_ms);
         drop(pending);
-        for timer in due {
-            timer.event.notify(usize::MAX);
-        }
         next
     }
 
-    /// Notifies everything, due or not: the store is poisoned or closed.
+    /// Rings everything, due or not: the store is poisoned or closed.
     pub(crate) fn fire_all(&self) {
         self.fire(u64::MAX);
     }
-}
 
-// The heap's greatest is the earliest timer.
-impl Ord for Timer {
-    fn cmp(&self, other: &Self) -> Ordering {
-        other.due_ms.cmp(&self.due_ms)
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.pending.lock().timers.len()
     }
 }
 
-impl PartialOrd for Timer {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
+impl Drop for Timer {
+    fn drop(&mut self) {
+        let signal = self.timers.pending.lock().timers.remove(&self.moment);
+        drop(signal);
     }
 }
-
-impl PartialEq for Timer {
-    fn eq(&self, other: &Self) -> bool {
-        self.due_ms == other.due_ms
-    }
-}
-
-impl Eq for Timer {}

@@ -6,11 +6,13 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::catalog::{Need, SPARES};
+use super::catalog::{Need, SPARES, Urgency};
 use super::flight::{Flight, State};
 use super::segment::Segment;
-use super::{Engine, NextSegments};
-use crate::error::{Error, ErrorKind, Result};
+use super::signal::Wakers;
+use super::{Engine, NextSegments, TOKEN_BLOCK};
+use crate::error::{Error, Result};
+use crate::ids::Token;
 use crate::log::{FLAG_CLEAN, SegmentKind};
 use crate::options::Durability;
 
@@ -85,19 +87,45 @@ impl Engine {
             self.seal_left();
             self.prepare_next();
             self.sweep_flights();
+            self.promise_ahead();
             self.vouch();
+            self.write_time();
             self.sync_interval();
             if self.has_expired_segment() || self.choose_inputs().is_some() {
                 self.upkeep.wanted.lock().compact = true;
                 self.upkeep.wake.notify_all();
             }
         }
-        let round = match self.options.durability {
-            Durability::Interval(interval) => interval.min(ROUND),
-            Durability::Sync => ROUND,
-        };
+        let round = self.round();
         let until_timer = next_timer.map(|due| due.saturating_sub(self.time.monotonic_ms()).max(1));
         StepOutcome { rest: until_timer.map_or(round, |ms| round.min(Duration::from_millis(ms))) }
+    }
+
+    /// How long upkeep may rest but for timers: in `Interval` mode, until the next sync is due.
+    fn round(&self) -> Duration {
+        match self.interval_ms() {
+            None => ROUND,
+            Some(interval_ms) => {
+                let next_ms = self.until_sync_ms(interval_ms).filter(|ms| *ms > 0);
+                ROUND.min(Duration::from_millis(next_ms.unwrap_or(interval_ms)))
+            }
+        }
+    }
+
+    fn interval_ms(&self) -> Option<u64> {
+        match self.options.durability {
+            Durability::Interval(interval) => {
+                Some(u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1))
+            }
+            Durability::Sync => None,
+        }
+    }
+
+    /// How long until the interval since the last sync is over; `None` if it is.
+    fn until_sync_ms(&self, interval_ms: u64) -> Option<u64> {
+        let synced_at_ms = self.upkeep.synced_at_ms.load(Ordering::Relaxed);
+        let due_ms = synced_at_ms.saturating_add(interval_ms);
+        due_ms.checked_sub(self.time.monotonic_ms())
     }
 
     /// Seals the segments that the log has left.
@@ -116,14 +144,14 @@ impl Engine {
         let sealed = self.catalog.lock().mark_sealed(segment.id, self.time.now());
         // Without room for the manifest the segment only stays unsealed there, which recovery can
         // read.
-        self.unless_full(sealed)
+        self.unless_short(sealed)
     }
 
-    /// Lets a full disk pass, and makes any other failure of the catalog the store's end: what the
+    /// Lets a shortage pass, and makes any other failure of the catalog the store's end: what the
     /// manifest on disk says is unknown then.
-    pub(crate) fn unless_full(&self, result: Result<()>) -> Result<()> {
+    pub(crate) fn unless_short(&self, result: Result<()>) -> Result<()> {
         match result {
-            Err(error) if error.kind() != ErrorKind::DiskFull => {
+            Err(error) if !error.is_shortage() => {
                 self.fail(error.clone());
                 Err(error)
             }
@@ -135,16 +163,18 @@ impl Engine {
     fn prepare_next(&self) {
         if self.next.lock().prepared.is_none() {
             match self.prepare() {
-                Ok(()) => self.disk_full.store(false, Ordering::Relaxed),
-                Err(error) if error.kind() == ErrorKind::DiskFull => {
-                    self.disk_full.store(true, Ordering::Relaxed);
-                }
+                Ok(()) => self.shortage.end(),
+                Err(error) if error.is_shortage() => self.shortage.begin(error),
                 Err(error) => self.fail(error),
             }
         }
         let mut catalog = self.catalog.lock();
-        catalog.top_up(0);
-        self.spares_used.store(catalog.spare_files() < SPARES, Ordering::Relaxed);
+        catalog.top_up();
+        let spares_used = catalog.files().free_count() < SPARES;
+        drop(catalog);
+        self.spares_used.store(spares_used, Ordering::Relaxed);
+        // Whoever waits for the catalog comes between.
+        while self.catalog.lock().remove_surplus() {}
     }
 
     /// Prepares a segment. It is offered before the catalog is let go: nobody may take a later one
@@ -152,17 +182,32 @@ impl Engine {
     fn prepare(&self) -> Result<()> {
         let mut catalog = self.catalog.lock();
         let segment = catalog.new_segment(Need::Log, SegmentKind::Log)?;
-        if let Err(error) = catalog.admit(&segment, self.time.now()) {
-            catalog.give_back(segment.slot);
+        if let Err(error) = catalog.admit(&segment, Urgency::CanWait, self.time.now()) {
+            catalog.retire([segment]);
             return Err(error);
         }
         self.next.lock().prepared = Some(segment);
         Ok(())
     }
 
+    /// Promises tokens well before the commit path would have to.
+    fn promise_ahead(&self) {
+        let ceiling = self.queue.ceiling();
+        if ceiling.0.saturating_sub(self.queue.next_token().0) > TOKEN_BLOCK / 4 * 3 {
+            return;
+        }
+        let raised = Token(ceiling.0.saturating_add(TOKEN_BLOCK));
+        let promised = self.catalog.lock().raise_ceiling(raised, Urgency::CanWait, self.time.now());
+        match promised {
+            Ok(()) => self.queue.raise_ceiling(raised),
+            Err(error) => drop(self.unless_short(Err(error))),
+        }
+    }
+
     /// Ends leases of dropped claims, and forgets abandoned ones whose TTL is over.
     fn sweep_flights(&self) {
         let (now, now_ms) = (self.time.now(), self.time.monotonic_ms());
+        let mut wakers = Wakers::default();
         for shard in &self.shards {
             let mut shard = shard.lock();
             let mut expired = Vec::new();
@@ -179,7 +224,7 @@ impl Engine {
             for (hash, token) in expired {
                 if let Some(flight) = shard.remove(hash, token) {
                     self.limits.leave(&flight);
-                    flight.notify();
+                    flight.ring(&mut wakers);
                 }
             }
         }
@@ -200,12 +245,40 @@ impl Engine {
         }
     }
 
-    /// In `Interval` mode: syncs what was written, without keeping writers waiting.
+    /// Notes that somebody was told that something has expired.
+    pub(crate) fn note_expiry_told(&self) {
+        self.upkeep.expiry_told.store(true, Ordering::Relaxed);
+    }
+
+    /// Writes store time down if somebody was told of an expiry: after a crash, under a wall clock
+    /// that was set back, it must not be undone.
+    fn write_time(&self) {
+        if !self.upkeep.expiry_told.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let written = self.with_writer(|writer| match writer.has_room_for_empty() {
+            true => writer.close_window(self).map(|()| true),
+            false => Ok(false),
+        });
+        match written {
+            Ok(true) => {}
+            Ok(false) => {
+                let noted = self.catalog.lock().note_time(self.time.now());
+                let _ = self.unless_short(noted);
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// In `Interval` mode: syncs what was written, without keeping writers waiting, once the
+    /// interval since the last time is over.
     fn sync_interval(&self) {
-        if !matches!(self.options.durability, Durability::Interval(_)) {
+        let Some(interval_ms) = self.interval_ms() else { return };
+        if self.until_sync_ms(interval_ms).is_some_and(|ms| ms > 0) {
             return;
         }
         let Some((segment, written)) = self.with_writer(|writer| writer.unsynced()) else { return };
+        self.upkeep.synced_at_ms.store(self.time.monotonic_ms(), Ordering::Relaxed);
         match segment.file.sync() {
             Ok(()) => self.with_writer(|writer| writer.note_synced(written)),
             Err(error) => {
@@ -228,9 +301,8 @@ impl Engine {
     /// Refuses new claims from now on. When it returns, every claim that was let in is counted as
     /// held.
     pub(crate) fn begin_close(&self) {
-        if !self.closing.swap(true, Ordering::AcqRel) {
-            self.shards.iter().for_each(|shard| drop(shard.lock()));
-        }
+        self.closing.store(true, Ordering::Release);
+        self.shards.iter().for_each(|shard| drop(shard.lock()));
     }
 
     /// Closes the log cleanly: the claims in flight are stated at the head of a segment, everything

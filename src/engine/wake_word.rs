@@ -2,8 +2,18 @@
 //!
 //! On Linux it is a futex: one call wakes all of a batch's threads, without a lock that they would
 //! then queue for. Elsewhere a condition variable does the same, slower.
+//!
+//! The word is as wide as a futex is: 31 bits of a counter, and one that says whether threads may
+//! sleep. A thread that reads it and then stands
+//! still, awake, while it is changed exactly 2^31 times, would sleep on the new value as if it were
+//! the old one: a quarter of a day of a hundred thousand batches a second between two instructions.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Set while threads may sleep on the word.
+const SLEEPERS: u32 = 1;
+/// What a change adds: all but the lowest bit count.
+const CHANGE: u32 = 2;
 
 #[derive(Debug)]
 pub(crate) struct WakeWord {
@@ -21,13 +31,28 @@ impl WakeWord {
         }
     }
 
-    pub(crate) fn value(&self) -> u32 {
-        self.value.load(Ordering::Acquire)
+    /// Says that somebody is about to sleep; returns the value to sleep on.
+    pub(crate) fn enter(&self) -> u32 {
+        self.value.fetch_or(SLEEPERS, Ordering::SeqCst) | SLEEPERS
     }
 
-    /// Changes the word, so that whoever is about to sleep on the old value does not.
+    pub(crate) fn has_sleepers(&self) -> bool {
+        self.value.load(Ordering::SeqCst) & SLEEPERS != 0
+    }
+
+    /// Changes the word, so that whoever is about to sleep on the old value does not; those who
+    /// sleep are still to be woken.
     pub(crate) fn bump(&self) {
-        self.value.fetch_add(1, Ordering::AcqRel);
+        self.value.fetch_add(CHANGE, Ordering::SeqCst);
+    }
+
+    /// Changes the word and wakes everybody, if anybody sleeps.
+    pub(crate) fn finish(&self) {
+        let old = self.value.fetch_add(CHANGE, Ordering::SeqCst);
+        if old & SLEEPERS != 0 {
+            self.value.fetch_and(!SLEEPERS, Ordering::SeqCst);
+            self.wake_all();
+        }
     }
 }
 
@@ -56,7 +81,7 @@ impl WakeWord {
     /// Sleeps while the word is `seen`. May wake for no reason.
     pub(crate) fn sleep(&self, seen: u32) {
         let mut lock = self.sleepers.0.lock();
-        if self.value() == seen {
+        if self.value.load(Ordering::SeqCst) == seen {
             self.sleepers.1.wait(&mut lock);
         }
     }

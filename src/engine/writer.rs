@@ -34,8 +34,6 @@ pub(crate) trait Surroundings {
     /// Appends a claim frame for every claim in flight, but for those whose completion was just
     /// placed on disk.
     fn restate(&self, placed: &[Placed], out: &mut Vec<u8>) -> Result<()>;
-    /// Takes over a segment that the log has left.
-    fn leave(&self, segment: Arc<Segment>);
 }
 
 #[derive(Debug)]
@@ -58,6 +56,8 @@ pub(crate) struct Writer {
     /// Batches at the last look for idleness.
     seen_batches: u64,
     scratch: Vec<u8>,
+    /// Segments that the log has left, to be sealed once all that was written to them is published.
+    pub(crate) left: Vec<Arc<Segment>>,
     pub(crate) counters: WriterCounters,
 }
 
@@ -84,6 +84,7 @@ impl Writer {
             open_window: false,
             seen_batches: 0,
             scratch: Vec::new(),
+            left: Vec::new(),
             counters: WriterCounters::default(),
         }
     }
@@ -263,10 +264,16 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes an empty batch, which vouches for the one before it.
+    /// Writes an empty batch, which vouches for the one before it and says the time.
     pub(crate) fn close_window(&mut self, around: &impl Surroundings) -> Result<()> {
         self.append(&mut [0; BATCH_HEADER], 0, around.draw_sequence(), around)?;
-        self.sync()
+        if self.sync_each { self.sync() } else { Ok(()) }
+    }
+
+    /// Whether an empty batch fits that was not reckoned with.
+    pub(crate) fn has_room_for_empty(&self) -> bool {
+        // What `room` leaves out is for the one that vouches.
+        self.room() >= BATCH_HEADER as u64
     }
 
     /// Moves on to the next segment and states the claims in flight at its head, on disk. A claim
@@ -286,7 +293,7 @@ impl Writer {
         self.tail = SEGMENT_HEADER as u32;
         self.previous = 0;
         self.start(flags, placed, around)?;
-        around.leave(left);
+        self.left.push(left);
         Ok(())
     }
 

@@ -11,7 +11,8 @@
 //! rather than too short.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering, fence};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -36,6 +37,8 @@ pub(crate) struct StoreClock {
     /// How much is held back; zero most of the time. A copy of `leap` that needs no lock.
     held_back_ms: AtomicU64,
     leap: Mutex<Option<Leap>>,
+    /// Odd while the offset and what is held back are changed, under the lock of `leap`.
+    version: AtomicU64,
 }
 
 /// The time at one moment.
@@ -72,19 +75,50 @@ impl StoreClock {
             seen_ms: AtomicU64::new(monotonic),
             held_back_ms: AtomicU64::new(by_ms),
             leap: Mutex::new(doubted.then_some(Leap { by_ms, since_ms: monotonic })),
+            version: AtomicU64::new(0),
         }
     }
 
     /// One reading of the clock, for all that a decision needs of it.
     pub(crate) fn moment(&self) -> Moment {
-        let monotonic_ms = self.read();
-        let held_back_ms = self.held_back_ms.load(Ordering::Acquire);
-        Moment { latest: self.at(monotonic_ms).plus_ms(held_back_ms), monotonic_ms }
+        self.steadily(|| {
+            let monotonic_ms = self.read();
+            let held_back_ms = self.held_back_ms.load(Ordering::Acquire);
+            Moment { latest: self.at(monotonic_ms).plus_ms(held_back_ms), monotonic_ms }
+        })
     }
 
     /// The time by which expiry is judged. Never goes back.
     pub(crate) fn now(&self) -> StoreTime {
-        self.at(self.read())
+        self.steadily(|| self.at(self.read()))
+    }
+
+    /// Reads the clock and the offset as they belong together: a time read before a leap must not
+    /// meet the offset that holds the leap back.
+    fn steadily<T>(&self, read: impl Fn() -> T) -> T {
+        loop {
+            let before = self.version.load(Ordering::Acquire);
+            let value = read();
+            fence(Ordering::Acquire);
+            if before.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == before {
+                return value;
+            }
+            // Whoever changes them holds the lock.
+            drop(self.leap.lock());
+        }
+    }
+
+    /// Changes the offset, what is held back, or both. Called with the lock of `leap` held.
+    fn change(&self, change: impl FnOnce()) {
+        self.version.fetch_add(1, Ordering::AcqRel);
+        fence(Ordering::Release);
+        change();
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Lets time pass without doing anything; a simulated clock moves.
+    pub(crate) fn pause(&self, duration: Duration) {
+        self.clock.pause(duration);
     }
 
     /// Reads the monotonic clock, and notices a leap of it.
@@ -127,10 +161,13 @@ impl StoreClock {
         if ahead.saturating_add(self.rules.threshold_ms) < doubted.by_ms {
             // The wall clock took it back, or part of it.
             *doubted = Leap { by_ms: ahead, since_ms: monotonic };
-            self.held_back_ms.store(ahead, Ordering::Release);
+            self.change(|| self.held_back_ms.store(ahead, Ordering::Release));
         } else if monotonic.saturating_sub(doubted.since_ms) >= self.rules.confirmation_ms {
-            self.offset_ms.fetch_add(doubted.by_ms.cast_signed(), Ordering::AcqRel);
-            self.held_back_ms.store(0, Ordering::Release);
+            let by_ms = doubted.by_ms.cast_signed();
+            self.change(|| {
+                self.offset_ms.fetch_add(by_ms, Ordering::AcqRel);
+                self.held_back_ms.store(0, Ordering::Release);
+            });
             *leap = None;
         }
     }
@@ -150,16 +187,16 @@ impl StoreClock {
         }
         let held = leap.map_or(0, |leap| leap.by_ms) + by_ms;
         *leap = Some(Leap { by_ms: held, since_ms: monotonic });
-        self.held_back_ms.store(held, Ordering::Release);
-        self.offset_ms.fetch_sub(by_ms.cast_signed(), Ordering::AcqRel);
-        self.seen_ms.store(monotonic, Ordering::Release);
+        self.change(|| {
+            self.held_back_ms.store(held, Ordering::Release);
+            self.offset_ms.fetch_sub(by_ms.cast_signed(), Ordering::AcqRel);
+            self.seen_ms.store(monotonic, Ordering::Release);
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::clock::SimClock;
 

@@ -1,11 +1,16 @@
-//! One shard of the index: a table of 64-bit entries.
+//! One shard of the index: a sorted table of 64-bit slots.
 //!
-//! An entry is 28 hash bits and a packed location; with the 12 bits of the shard's number, 40 bits
-//! of the hash are known. An entry's place in the table follows from the entry itself, so growing
-//! reads no keys. Every change names the location it expects (compare-and-swap): two writers never
-//! undo one another.
-
-use hashbrown::HashTable;
+//! A slot is 28 hash bits (the tag) and a packed location; with the 12 bits of the shard's number,
+//! 40 bits of the hash are known. A tag's *home* is its place in proportion, and slots are kept in
+//! the order of their tags (linear probing that preserves order), so a lookup reads one run of
+//! memory, ends early where there is nothing, and growing copies the slots in order and reads no
+//! keys.
+//!
+//! Invariants: tags never fall from one slot to the next; between a tag's home and its slot no slot
+//! is empty. A slot is never zero when it is taken, since no record lies in a segment's header.
+//!
+//! Every change names the location it expects (compare-and-swap): two writers never undo one
+//! another.
 
 use super::SHARD_BITS;
 use super::location::{Geometry, LOCATION_BITS, Location};
@@ -13,10 +18,19 @@ use crate::ids::{KeyHash, Slot};
 
 const TAG_BITS: u32 = 64 - LOCATION_BITS;
 const LOCATION_MASK: u64 = (1 << LOCATION_BITS) - 1;
+const EMPTY: u64 = 0;
+
+/// The table grows when more than this share of its homes is taken, in percent.
+const FULL_PERCENT: usize = 85;
+/// What a table begins with.
+const FIRST_HOMES: usize = 8;
 
 #[derive(Debug, Default)]
 pub(crate) struct IndexShard {
-    entries: HashTable<u64>,
+    /// The homes, and after them whatever the last of them ran over.
+    slots: Vec<u64>,
+    homes: usize,
+    taken: usize,
 }
 
 /// The locations that may hold a key's record: none or one as a rule, more where hash bits are
@@ -49,20 +63,33 @@ impl IndexShard {
     /// Where a record of this hash may be.
     pub(crate) fn candidates(&self, geometry: Geometry, hash: KeyHash) -> Candidates {
         let mut found = Candidates::default();
-        let tag = tag(hash);
-        for entry in self.entries.iter_hash(spread(tag)) {
-            if entry >> LOCATION_BITS == tag {
-                found.push(geometry.unpack(entry & LOCATION_MASK));
-            }
+        for (_, slot) in self.equal(tag(hash)) {
+            found.push(geometry.unpack(slot & LOCATION_MASK));
         }
         found
     }
 
     /// Adds a location; the caller knows that it is not there yet.
     pub(crate) fn insert(&mut self, geometry: Geometry, hash: KeyHash, location: Location) {
-        let entry = entry(geometry, hash, location);
-        self.entries
-            .insert_unique(spread(tag(hash)), entry, |entry| spread(entry >> LOCATION_BITS));
+        if (self.taken + 1) * 100 > self.homes * FULL_PERCENT {
+            self.grow();
+        }
+        self.taken += 1;
+        let slot = slot(geometry, hash, location);
+        let mut at = self.home(tag(hash));
+        while self.get(at) != EMPTY && tag_of(self.get(at)) <= tag(hash) {
+            at += 1;
+        }
+        // Everything from here to the next empty slot moves on by one.
+        let mut carried = slot;
+        while let Some(place) = self.slots.get_mut(at) {
+            std::mem::swap(place, &mut carried);
+            if carried == EMPTY {
+                return;
+            }
+            at += 1;
+        }
+        self.slots.push(carried);
     }
 
     /// Moves a record, if it is still where the caller believes it to be.
@@ -73,10 +100,11 @@ impl IndexShard {
         old: Location,
         new: Location,
     ) -> bool {
-        let (old, new) = (entry(geometry, hash, old), entry(geometry, hash, new));
-        match self.entries.find_mut(spread(tag(hash)), |entry| *entry == old) {
-            Some(found) => {
-                *found = new;
+        let new = slot(geometry, hash, new);
+        let found = self.find(geometry, hash, old);
+        match found.and_then(|at| self.slots.get_mut(at)) {
+            Some(place) => {
+                *place = new;
                 true
             }
             None => false,
@@ -85,41 +113,104 @@ impl IndexShard {
 
     /// Removes a record, if it is still where the caller believes it to be.
     pub(crate) fn remove(&mut self, geometry: Geometry, hash: KeyHash, location: Location) -> bool {
-        let wanted = entry(geometry, hash, location);
-        match self.entries.find_entry(spread(tag(hash)), |entry| *entry == wanted) {
-            Ok(found) => {
-                found.remove();
-                true
+        let Some(mut at) = self.find(geometry, hash, location) else { return false };
+        // What follows moves back by one, up to a slot that is empty or at home.
+        loop {
+            let next = self.get(at + 1);
+            let stays = next == EMPTY || self.home(tag_of(next)) > at;
+            if let Some(place) = self.slots.get_mut(at) {
+                *place = if stays { EMPTY } else { next };
             }
-            Err(_) => false,
+            if stays {
+                self.taken -= 1;
+                return true;
+            }
+            at += 1;
         }
     }
 
     /// Whether a record is where the caller believes it to be.
     pub(crate) fn holds(&self, geometry: Geometry, hash: KeyHash, location: Location) -> bool {
-        let wanted = entry(geometry, hash, location);
-        self.entries.find(spread(tag(hash)), |entry| *entry == wanted).is_some()
+        self.find(geometry, hash, location).is_some()
     }
 
     /// Removes every record in a segment file; returns how many there were.
     pub(crate) fn remove_slot(&mut self, geometry: Geometry, slot: Slot) -> usize {
-        let before = self.entries.len();
-        self.entries.retain(|entry| geometry.unpack(*entry & LOCATION_MASK).slot != slot);
-        before - self.entries.len()
+        let kept: Vec<u64> = self
+            .taken_slots()
+            .filter(|entry| geometry.unpack(entry & LOCATION_MASK).slot != slot)
+            .collect();
+        let removed = self.taken - kept.len();
+        self.refill(self.homes, &kept);
+        removed
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.taken
     }
 
     /// The locations of all records, for walks over everything.
     pub(crate) fn locations(&self, geometry: Geometry) -> Vec<Location> {
-        self.entries.iter().map(|entry| geometry.unpack(entry & LOCATION_MASK)).collect()
+        self.taken_slots().map(|slot| geometry.unpack(slot & LOCATION_MASK)).collect()
     }
 
     /// Bytes of memory the table takes.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.entries.allocation_size()
+        self.slots.capacity() * size_of::<u64>()
+    }
+
+    fn get(&self, at: usize) -> u64 {
+        self.slots.get(at).copied().unwrap_or(EMPTY)
+    }
+
+    /// A tag's place in proportion.
+    fn home(&self, tag: u64) -> usize {
+        ((tag * self.homes as u64) >> TAG_BITS) as usize
+    }
+
+    fn taken_slots(&self) -> impl Iterator<Item = u64> + '_ {
+        self.slots.iter().copied().filter(|slot| *slot != EMPTY)
+    }
+
+    /// The slots with this tag, and where they are.
+    fn equal(&self, tag: u64) -> impl Iterator<Item = (usize, u64)> + '_ {
+        let home = self.home(tag);
+        let run = self.slots.get(home..).unwrap_or_default();
+        run.iter()
+            .enumerate()
+            .map(move |(at, slot)| (home + at, *slot))
+            .take_while(move |(_, slot)| *slot != EMPTY && tag_of(*slot) <= tag)
+            .filter(move |(_, slot)| tag_of(*slot) == tag)
+    }
+
+    fn find(&self, geometry: Geometry, hash: KeyHash, location: Location) -> Option<usize> {
+        let wanted = slot(geometry, hash, location);
+        self.equal(tag(hash)).find(|(_, slot)| *slot == wanted).map(|(at, _)| at)
+    }
+
+    /// Makes the table a quarter larger: an average of about 80 percent is taken then.
+    fn grow(&mut self) {
+        let all: Vec<u64> = self.taken_slots().collect();
+        self.refill((self.homes + self.homes / 4).max(FIRST_HOMES), &all);
+    }
+
+    /// Lays slots, which are in order, out over so many homes.
+    fn refill(&mut self, homes: usize, slots: &[u64]) {
+        self.homes = homes;
+        self.taken = slots.len();
+        // The last homes may run over; a little room for that saves allocating when they do.
+        let mut table = Vec::with_capacity(homes + homes / 64 + 4);
+        table.resize(homes, EMPTY);
+        let mut next = 0;
+        for slot in slots {
+            let at = self.home(tag_of(*slot)).max(next);
+            match table.get_mut(at) {
+                Some(place) => *place = *slot,
+                None => table.push(*slot),
+            }
+            next = at + 1;
+        }
+        self.slots = table;
     }
 }
 
@@ -127,23 +218,43 @@ const fn tag(hash: KeyHash) -> u64 {
     (hash.0 << SHARD_BITS) >> (64 - TAG_BITS)
 }
 
-const fn entry(geometry: Geometry, hash: KeyHash, location: Location) -> u64 {
-    (tag(hash) << LOCATION_BITS) | geometry.pack(location)
+const fn tag_of(slot: u64) -> u64 {
+    slot >> LOCATION_BITS
 }
 
-/// The table takes its control byte from the highest bits and its place from the lowest.
-const fn spread(tag: u64) -> u64 {
-    tag.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+const fn slot(geometry: Geometry, hash: KeyHash, location: Location) -> u64 {
+    (tag(hash) << LOCATION_BITS) | geometry.pack(location)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     const GEOMETRY: Geometry = Geometry::new(1 << 20);
 
     fn at(slot: u32, offset: u32) -> Location {
         Location { slot: Slot(slot), offset }
+    }
+
+    /// A hash of this tag.
+    fn hash(tag: u64) -> KeyHash {
+        KeyHash(tag << (64 - SHARD_BITS - TAG_BITS))
+    }
+
+    /// Checks the invariants of the module's header.
+    fn check(shard: &IndexShard) {
+        let taken: Vec<u64> = shard.taken_slots().collect();
+        assert_eq!(taken.len(), shard.len());
+        assert!(taken.is_sorted_by_key(|slot| tag_of(*slot)));
+        for (place, slot) in shard.slots.iter().enumerate().filter(|(_, slot)| **slot != EMPTY) {
+            let home = shard.home(tag_of(*slot));
+            assert!(home <= place);
+            assert!(shard.slots[home..place].iter().all(|slot| *slot != EMPTY));
+        }
     }
 
     #[test]
@@ -170,14 +281,74 @@ mod tests {
     }
 
     #[test]
-    fn growth_loses_nothing() {
+    fn growth_loses_nothing_and_memory_follows_the_keys() {
         let mut shard = IndexShard::default();
-        let hash = |i: u64| KeyHash(i.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        for i in 0..10_000 {
-            shard.insert(GEOMETRY, hash(i), at(i as u32, 4096));
+        let spread = |i: u64| hash(i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - TAG_BITS));
+        for i in 0..100_000 {
+            shard.insert(GEOMETRY, spread(i), at(i as u32 % 1000, 4096 + 16 * (i as u32 / 1000)));
         }
-        for i in 0..10_000 {
-            assert!(shard.holds(GEOMETRY, hash(i), at(i as u32, 4096)));
+        check(&shard);
+        for i in 0..100_000 {
+            let location = at(i as u32 % 1000, 4096 + 16 * (i as u32 / 1000));
+            assert!(shard.holds(GEOMETRY, spread(i), location));
+        }
+        assert!(shard.memory_bytes() <= 12 * shard.len(), "{} bytes", shard.memory_bytes());
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Insert(u64, u32),
+        Remove(u64, u32),
+        Move(u64, u32, u32),
+        DropSegment(u32),
+    }
+
+    /// Few tags, at both ends and in the middle, so that they collide and run over the end.
+    fn step() -> impl Strategy<Value = Step> {
+        let tag = prop_oneof![0..4_u64, (1_u64 << 27)..(1 << 27) + 4, (1_u64 << 28) - 4..(1 << 28)];
+        let place = 0..12_u32;
+        prop_oneof![
+            4 => (tag.clone(), place.clone()).prop_map(|(tag, place)| Step::Insert(tag, place)),
+            3 => (tag.clone(), place.clone()).prop_map(|(tag, place)| Step::Remove(tag, place)),
+            1 => (tag, place.clone(), place).prop_map(|(tag, from, to)| Step::Move(tag, from, to)),
+            1 => (0..3u32).prop_map(Step::DropSegment),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_as_a_set(steps in proptest::collection::vec(step(), 0..200)) {
+            let mut shard = IndexShard::default();
+            let mut model: HashSet<(u64, u32)> = HashSet::new();
+            let location = |place: u32| at(place % 3, 4096 + 16 * place);
+            for step in steps {
+                match step {
+                    Step::Insert(tag, place) => if model.insert((tag, place)) {
+                        shard.insert(GEOMETRY, hash(tag), location(place));
+                    },
+                    Step::Remove(tag, place) => prop_assert_eq!(
+                        shard.remove(GEOMETRY, hash(tag), location(place)),
+                        model.remove(&(tag, place))
+                    ),
+                    Step::Move(tag, from, to) => if !model.contains(&(tag, to)) {
+                        let (old, new) = (location(from), location(to));
+                        let moved = shard.replace(GEOMETRY, hash(tag), old, new);
+                        prop_assert_eq!(moved, model.remove(&(tag, from)));
+                        if moved { model.insert((tag, to)); }
+                    },
+                    Step::DropSegment(slot) => {
+                        let before = model.len();
+                        model.retain(|(_, place)| place % 3 != slot);
+                        let removed = shard.remove_slot(GEOMETRY, Slot(slot));
+                        prop_assert_eq!(removed, before - model.len());
+                    }
+                }
+                check(&shard);
+                prop_assert_eq!(shard.len(), model.len());
+                for (tag, place) in &model {
+                    prop_assert!(shard.holds(GEOMETRY, hash(*tag), location(*place)));
+                }
+            }
         }
     }
 }

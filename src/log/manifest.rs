@@ -266,7 +266,8 @@ fn neither(one: &CopyFault, two: &CopyFault) -> ManifestFault {
     }
 }
 
-/// Replaces the store's manifest.
+/// Replaces the store's manifest. An error that says the disk is full, or of another shortage,
+/// means that the old one is still there; after any other either may be.
 pub(crate) fn write(disk: &dyn Disk, manifest: &Manifest) -> io::Result<()> {
     let bytes = manifest.encode();
     let read_back = Manifest::decode(&bytes);
@@ -275,11 +276,18 @@ pub(crate) fn write(disk: &dyn Disk, manifest: &Manifest) -> io::Result<()> {
         let message = format!("refusing to write a manifest that does not hold: {read_back:?}");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
-    let file = disk.create(MANIFEST_TMP)?;
-    file.write_at(&bytes, 0)?;
-    file.sync()?;
-    disk.rename(MANIFEST_TMP, MANIFEST_FILE)?;
-    disk.sync_dir()
+    let written = disk.create(MANIFEST_TMP).and_then(|file| {
+        file.write_at(&bytes, 0)?;
+        file.sync()
+    });
+    if let Err(error) = written {
+        // What was made of it would only keep others from the room.
+        let _ = disk.remove(MANIFEST_TMP);
+        return Err(error);
+    }
+    let in_place = disk.rename(MANIFEST_TMP, MANIFEST_FILE).and_then(|()| disk.sync_dir());
+    // A shortage here must not pass for one that left the old manifest in place.
+    in_place.map_err(|error| io::Error::other(error.to_string()))
 }
 
 /// Reads the store's manifest. The outer error is the disk's: `NotFound` if there is no manifest.

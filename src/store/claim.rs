@@ -13,6 +13,9 @@ use crate::ids::Token;
 use crate::types::{Checkpoint, DownstreamKey, Key, Scope, StoredResponse};
 
 /// What is known of an attempt, and what its holder may do midway. Cloned freely; it ends nothing.
+///
+/// Like a clone of the store it keeps the store open, and the directory locked, for as long as it
+/// lives (unless [`Store::close`](crate::Store::close) closes it): do not keep one in a cache.
 #[derive(Debug, Clone)]
 pub struct ClaimContext {
     inner: Arc<Inner>,
@@ -68,7 +71,8 @@ impl ClaimContext {
     /// Moves the lease's end to this long from now. Nothing is written: leases live in memory.
     ///
     /// # Errors
-    /// [`LeaseLost`](crate::ErrorKind::LeaseLost) if the claim is over, or unresolved.
+    /// [`LeaseLost`](crate::ErrorKind::LeaseLost) if the claim is over, unresolved, or dropped: a
+    /// claim whose guard is gone cannot end any more, and must not be kept alive.
     pub fn extend(&self, lease: Duration) -> Result<()> {
         self.inner.engine.extend(self.granted.hash, self.granted.token, lease)
     }

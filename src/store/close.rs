@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use event_listener::{Event, EventListener};
 use parking_lot::Mutex;
 
 use super::Inner;
+use super::call::told_already;
+use crate::engine::{Listener, Signal, Wakers};
 use crate::error::{Error, Result};
 
 /// What closing came to.
@@ -26,18 +27,19 @@ pub struct Closed {
 pub struct CloseCall {
     inner: Arc<Inner>,
     timeout: Duration,
-    running: Option<(Arc<Shared>, EventListener)>,
+    running: Option<(Arc<Shared>, Listener)>,
+    told: bool,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     result: Mutex<Option<Result<Closed>>>,
-    done: Event,
+    done: Arc<Signal>,
 }
 
 impl CloseCall {
     pub(crate) fn new(inner: Arc<Inner>, timeout: Duration) -> Self {
-        Self { inner, timeout, running: None }
+        Self { inner, timeout, running: None, told: false }
     }
 
     /// Waits on this thread.
@@ -62,6 +64,9 @@ impl Future for CloseCall {
     type Output = Result<Closed>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Closed>> {
+        if self.told {
+            return Poll::Ready(Err(told_already()));
+        }
         if self.running.is_none() {
             let shared = Arc::new(Shared::default());
             let (inner, timeout, told) = (self.inner.clone(), self.timeout, shared.clone());
@@ -70,21 +75,23 @@ impl Future for CloseCall {
                     let result = close(&inner, timeout);
                     drop(inner);
                     *told.result.lock() = Some(result);
-                    told.done.notify(usize::MAX);
+                    told.done.ring(&mut Wakers::default());
                 });
             if let Err(error) = closer {
                 return Poll::Ready(Err(Error::io("starting the thread oncekey-close", error)));
             }
-            let listener = shared.done.listen();
+            let listener = shared.done.clone().listen();
             self.running = Some((shared, listener));
         }
         loop {
             let Some((shared, listener)) = &mut self.running else { return Poll::Pending };
-            if let Some(result) = shared.result.lock().take() {
+            let result = shared.result.lock().take();
+            if let Some(result) = result {
+                self.told = true;
                 return Poll::Ready(result);
             }
-            std::task::ready!(Pin::new(&mut *listener).poll(cx));
-            *listener = shared.done.listen();
+            std::task::ready!(listener.poll(cx));
+            *listener = shared.done.clone().listen();
         }
     }
 }

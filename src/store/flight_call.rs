@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use event_listener::{Event, EventListener, Listener};
-
 use super::claim_call::Deciding;
 use super::{InFlight, Inner, Outcome};
-use crate::engine::OpenClaim;
+use crate::engine::{Listener, OpenClaim, Timer};
 use crate::error::Result;
 
 /// What [`InFlight::wait`] returns: an outcome again, once the claim in flight has ended, its lease
@@ -20,7 +18,14 @@ pub struct FlightCall {
     deciding: Deciding,
     limit: Duration,
     deadline_ms: Option<u64>,
-    listening: Option<(Arc<Event>, EventListener)>,
+    listening: Option<Listening>,
+}
+
+/// What a waiter waits for: a change of the flight, or the moment to look again.
+#[derive(Debug)]
+struct Listening {
+    listener: Listener,
+    _timer: Timer,
 }
 
 /// What a look at the key came to.
@@ -53,8 +58,8 @@ impl FlightCall {
                 Look::Told(outcome) => return Ok(outcome),
                 Look::Listen => {}
                 Look::Wait => {
-                    if let Some((_, listener)) = self.listening.take() {
-                        listener.wait();
+                    if let Some(mut listening) = self.listening.take() {
+                        listening.listener.wait();
                     }
                 }
             }
@@ -74,15 +79,17 @@ impl FlightCall {
             return Look::Told(Outcome::InFlight(flight));
         }
         self.deciding.again(inner.clone(), *claim);
-        if self.listening.as_ref().is_some_and(|(event, _)| Arc::ptr_eq(event, &ended)) {
+        if self.listening.as_ref().is_some_and(|listening| listening.listener.is_for(&ended)) {
             return Look::Wait;
         }
         let lease_end_ms = lease_left_ms.map_or(u64::MAX, |left| now_ms.saturating_add(left));
-        if inner.engine.timers.add(deadline_ms.min(lease_end_ms), ended.clone()) {
+        let due_ms = deadline_ms.min(lease_end_ms);
+        let listener = ended.clone().listen();
+        let (timer, is_earliest) = inner.engine.timers.add(due_ms, ended);
+        if is_earliest {
             inner.engine.ask_upkeep(false);
         }
-        let listener = ended.listen();
-        self.listening = Some((ended, listener));
+        self.listening = Some(Listening { listener, _timer: timer });
         Look::Listen
     }
 }
@@ -97,8 +104,8 @@ impl Future for FlightCall {
                 Look::Told(outcome) => return Poll::Ready(Ok(outcome)),
                 Look::Listen => {}
                 Look::Wait => {
-                    if let Some((_, listener)) = &mut self.listening {
-                        std::task::ready!(Pin::new(listener).poll(cx));
+                    if let Some(listening) = &mut self.listening {
+                        std::task::ready!(listening.listener.poll(cx));
                     }
                     self.listening = None;
                 }

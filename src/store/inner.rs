@@ -3,12 +3,14 @@
 //!
 //! When the last of them is gone the store closes itself, and the directory's lock is let go.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::disk::{DirLock, Disk, LockAttempt, RealDisk};
 use crate::engine::{self, Directory, Engine, Environment};
@@ -28,6 +30,9 @@ pub(crate) struct Inner {
     pub(crate) engine: Arc<Engine>,
     body: Mutex<Option<Body>>,
     released: (Mutex<()>, Condvar),
+    /// Whether the store has threads of its own. In a simulated world without them nobody lets time
+    /// pass, so waiting does.
+    has_threads: bool,
 }
 
 /// What an open store has besides its engine.
@@ -43,6 +48,10 @@ struct Threads {
     upkeep: Vec<JoinHandle<()>>,
     committer: Option<JoinHandle<()>>,
 }
+
+/// How often somebody who waits for claims to end looks at the clock, which need not be that of the
+/// machine.
+const LOOK_MS: u64 = 100;
 
 impl Inner {
     pub(crate) fn open(path: &Path, options: &Options, creation: Creation) -> Result<Arc<Self>> {
@@ -86,11 +95,15 @@ impl Inner {
         // The first round prepares the next segment, so that the store does not start by waiting
         // for one.
         engine.step_upkeep();
+        if let Some(error) = engine.failure() {
+            return Err(error);
+        }
         let threads = if env.threads { spawn(&engine)? } else { Threads::default() };
         Ok(Arc::new(Self {
             engine,
             body: Mutex::new(Some(Body { threads, lock })),
             released: Default::default(),
+            has_threads: env.threads,
         }))
     }
 
@@ -103,7 +116,7 @@ impl Inner {
     }
 
     /// Waits until nobody holds a claim; returns how many are held when it stops waiting.
-    pub(crate) fn wait_for_claims(&self, timeout: std::time::Duration) -> usize {
+    pub(crate) fn wait_for_claims(&self, timeout: Duration) -> usize {
         let limit_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         let start_ms = self.engine.time.monotonic_ms();
         let mut guard = self.released.0.lock();
@@ -113,8 +126,12 @@ impl Inner {
             if held == 0 || waited_ms >= limit_ms {
                 return held;
             }
-            let left = std::time::Duration::from_millis((limit_ms - waited_ms).min(60_000));
-            self.released.1.wait_for(&mut guard, left);
+            let left = Duration::from_millis((limit_ms - waited_ms).min(LOOK_MS));
+            if self.has_threads {
+                self.released.1.wait_for(&mut guard, left);
+            } else {
+                MutexGuard::unlocked(&mut guard, || self.engine.time.pause(left));
+            }
         }
     }
 
@@ -133,12 +150,12 @@ impl Body {
         engine.stop_upkeep();
         // A thread that panicked has poisoned the store, and said so by that.
         self.threads.upkeep.into_iter().for_each(|thread| drop(thread.join()));
-        let closed = engine.close_log();
+        let closed = catch_unwind(AssertUnwindSafe(|| engine.close_log()));
         engine.stop_committer();
         self.threads.committer.into_iter().for_each(|thread| drop(thread.join()));
         engine.timers.fire_all();
         drop(self.lock);
-        closed
+        closed.unwrap_or_else(|_| Err(panicked("that closed the log")))
     }
 }
 
@@ -149,14 +166,31 @@ impl Drop for Inner {
         let mut threads = body.threads.upkeep.iter().chain(&body.threads.committer);
         if threads.any(|thread| thread.thread().id() == current) {
             // A waker that one of them woke held the last clone: a thread cannot wait for itself.
-            let engine = self.engine.clone();
-            let _ = std::thread::Builder::new()
-                .name("oncekey-close".into())
-                .spawn(move || drop(body.shut(&engine)));
-            return;
+            return shut_elsewhere(self.engine.clone(), body);
         }
         // Nobody is left to tell; the next open recovers what could not be closed.
         let _ = body.shut(&self.engine);
+    }
+}
+
+/// Shuts a store down on a thread of its own.
+fn shut_elsewhere(engine: Arc<Engine>, body: Body) {
+    let shared = Arc::new(Mutex::new(Some(body)));
+    let (theirs, their_engine) = (shared.clone(), engine.clone());
+    let started = std::thread::Builder::new().name("oncekey-close".into()).spawn(move || {
+        if let Some(body) = theirs.lock().take() {
+            let _ = body.shut(&their_engine);
+        }
+    });
+    if started.is_err()
+        && let Some(body) = shared.lock().take()
+    {
+        // Its threads stop by themselves. Nobody can wait for that, so the directory stays locked
+        // until the process ends.
+        engine.begin_close();
+        engine.stop_upkeep();
+        engine.stop_committer();
+        std::mem::forget(body.lock);
     }
 }
 
@@ -165,15 +199,34 @@ fn spawn(engine: &Arc<Engine>) -> Result<Threads> {
         let engine = engine.clone();
         std::thread::Builder::new()
             .name(name.into())
-            .spawn(move || run(&engine))
+            .spawn(move || {
+                if catch_unwind(AssertUnwindSafe(|| run(&engine))).is_err() {
+                    // Whoever waits for what it was to do must not wait any more.
+                    engine.fail(panicked("of the store"));
+                }
+            })
             .map_err(|error| Error::io(format_args!("starting the thread {name}"), error))
     };
-    let upkeep = vec![
-        start("oncekey-upkeep", Engine::run_upkeep)?,
-        start("oncekey-compact", Engine::run_compaction)?,
-    ];
-    let committer = Some(start("oncekey-commit", Engine::run_committer)?);
-    Ok(Threads { upkeep, committer })
+    let mut threads = Threads::default();
+    let mut start_all = || {
+        threads.upkeep.push(start("oncekey-upkeep", Engine::run_upkeep)?);
+        threads.upkeep.push(start("oncekey-compact", Engine::run_compaction)?);
+        threads.committer = Some(start("oncekey-commit", Engine::run_committer)?);
+        Ok(())
+    };
+    let started = start_all();
+    if let Err(error) = started {
+        // Those that run must not go on in a directory whose lock is let go.
+        engine.stop_upkeep();
+        engine.stop_committer();
+        threads.upkeep.into_iter().for_each(|thread| drop(thread.join()));
+        return Err(error);
+    }
+    Ok(threads)
+}
+
+fn panicked(which: &str) -> Error {
+    Error::new(ErrorKind::Io, format!("a thread {which} panicked"))
 }
 
 fn lock(env: &Environment, options: &Options) -> Result<Box<dyn DirLock>> {
@@ -201,7 +254,7 @@ fn lock(env: &Environment, options: &Options) -> Result<Box<dyn DirLock>> {
                 ),
             ));
         }
-        env.clock.pause(std::time::Duration::from_millis((limit_ms - waited_ms).min(20)));
+        env.clock.pause(Duration::from_millis((limit_ms - waited_ms).min(20)));
     }
 }
 
@@ -210,11 +263,12 @@ fn refuse(found: Directory, creation: Creation, disk: &dyn Disk) -> Result<()> {
     let message = match (found, creation) {
         (Directory::Store, Creation::Always) => format!("{place} holds a store already"),
         (Directory::Empty, Creation::Never) => format!(
-            "{place} is empty: there is no store to open (is the volume mounted? Store::create makes a new one)"
+            "{place} is empty: there is no store to open (is the volume mounted? Store::create \
+             makes a new one)"
         ),
         (Directory::SomethingElse, _) => format!(
-            "{place} is not a store: it has files but no MANIFEST (if segment files are among them, restore the \
-             MANIFEST from a copy)"
+            "{place} is not a store: it has files but no MANIFEST (if segment files are \
+             among them, restore the MANIFEST from a copy)"
         ),
         _ => return Ok(()),
     };

@@ -40,6 +40,9 @@ use crate::types::{ClaimRequest, Key, Scope};
 
 /// A store of idempotency records. Cloning is cheap; all clones are one store.
 ///
+/// The store stays open, and its directory locked, until the last clone, claim,
+/// [`ClaimContext`] and waiter is gone, or until [`close`](Self::close) has closed it.
+///
 /// ```
 /// use oncekey::{ClaimRequest, Key, Outcome, Scope, Store, StoredResponse};
 ///
@@ -153,7 +156,8 @@ impl Store {
     /// Settles an unresolved attempt. The key is replayed or free from then on.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound) if nothing is unresolved for the key,
+    /// [`NotFound`](crate::ErrorKind::NotFound) if nothing is unresolved for the key (any more: the
+    /// holder may complete it meanwhile),
     /// [`InFlight`](crate::ErrorKind::InFlight) if its holder may still decide.
     pub fn resolve(&self, scope: &Scope, key: &Key, resolution: Resolution) -> Pending<()> {
         let response = match resolution {
@@ -229,7 +233,10 @@ impl Store {
 
     /// Refuses new claims, waits for the outstanding ones up to `timeout`, and closes the store if
     /// none remain; says how many do. With some remaining, the store closes when the last claim,
-    /// waiter and clone of it is gone.
+    /// claim's context, waiter and clone of it is gone.
+    ///
+    /// The timeout is counted by the store's clock. In a simulated world without threads waiting
+    /// lets the time pass.
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io) or [`Poisoned`](crate::ErrorKind::Poisoned) if the end could
@@ -307,6 +314,24 @@ impl Store {
     /// One round of upkeep.
     pub fn step_upkeep(&self) {
         self.inner.engine.step_upkeep();
+    }
+
+    /// How many claims are in flight, counted one by one.
+    #[cfg(test)]
+    pub(crate) fn count_flights(&self) -> usize {
+        self.inner.engine.count_flights()
+    }
+
+    /// How many waiters have a timer.
+    #[cfg(test)]
+    pub(crate) fn count_timers(&self) -> usize {
+        self.inner.engine.timers.len()
+    }
+
+    /// One round of upkeep; says how long the next one may wait.
+    #[cfg(test)]
+    pub(crate) fn step_upkeep_for(&self) -> std::time::Duration {
+        self.inner.engine.step_upkeep().rest
     }
 
     /// Drops one expired segment; false if there was none.

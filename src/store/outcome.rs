@@ -4,10 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_listener::Event;
-
 use super::{Claim, FlightCall, Inner, Record, Unresolved};
-use crate::engine::{LateRecord, OpenClaim};
+use crate::engine::{LateRecord, OpenClaim, Signal};
 use crate::ids::StoreTime;
 use crate::types::{Caller, Difference};
 
@@ -34,7 +32,7 @@ pub enum Outcome {
 pub struct InFlight {
     pub(crate) inner: Arc<Inner>,
     pub(crate) claim: Box<OpenClaim>,
-    pub(crate) ended: Arc<Event>,
+    pub(crate) ended: Arc<Signal>,
     pub(crate) lease_left_ms: Option<u64>,
     pub(crate) caller: Option<Caller>,
     pub(crate) attempt: u32,

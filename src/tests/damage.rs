@@ -273,3 +273,22 @@ fn promise_7_damage_under_a_bad_footer_is_not_forgotten_by_the_next_open() {
     assert_eq!(readable(&store, "accepted", false), RECORDS - 1);
     assert_eq!(store.recovery().damage.len(), 1);
 }
+
+#[test]
+fn promise_7_a_sealed_segment_of_which_nothing_is_left_is_named() {
+    let world = small_store(true);
+    for name in files(&world).iter().filter(|name| name.starts_with("segment")) {
+        let inspector = crate::Inspector::open_in(&world.environment(), false).expect("a store");
+        let segments = inspector.summary().expect("a summary").segments;
+        if !segments.iter().any(|segment| segment.file == *name) {
+            continue;
+        }
+        let mut other = another(&world);
+        other.disk.put_file(name, vec![0; 65_536]).expect("a name");
+        for _ in 0..2 {
+            let error = other.try_open().expect_err("something is lost");
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{name}: {error}");
+            assert!(error.to_string().contains(name.as_str()), "{name}: {error}");
+        }
+    }
+}

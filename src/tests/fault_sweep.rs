@@ -2,17 +2,18 @@
 //! that is not so, and the next process finds all that was acknowledged. And disks that are full
 //! for a while.
 
-use super::script::Run;
+use super::crash_sweep::{Syncs, calls_of_script};
 use super::world::{World, body, claim, execute, outcome, request};
 use crate::simulation::{Fault, SimDisk, Survival};
 use crate::{ErrorKind, Outcome, Store, StoredResponse};
 
-const FAULTS: [Fault; 4] = [Fault::Io, Fault::Full, Fault::ShortWrite, Fault::FailedSync];
+const FAULTS: [Fault; 5] =
+    [Fault::Io, Fault::Full, Fault::ShortWrite, Fault::FailedSync, Fault::TooManyFiles];
 
 /// Plays the script on a disk with faults, and checks what the next process finds.
-fn play(name: &str, plan: impl Fn(&SimDisk)) {
+fn play(name: &str, syncs: Syncs, plan: impl Fn(&SimDisk)) {
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        let mut run = Run::new(World::new(), false);
+        let mut run = syncs.run(false);
         plan(&run.world.disk);
         run.play();
         for error in &run.errors {
@@ -20,6 +21,7 @@ fn play(name: &str, plan: impl Fn(&SimDisk)) {
                 ErrorKind::OutcomeUnknown,
                 ErrorKind::Poisoned,
                 ErrorKind::DiskFull,
+                ErrorKind::LimitExceeded,
                 ErrorKind::Io,
                 ErrorKind::LeaseLost,
             ];
@@ -29,12 +31,12 @@ fn play(name: &str, plan: impl Fn(&SimDisk)) {
             let mut next = run.world.fork();
             next.crash(survival, 1);
             let store = next.open();
-            let found = run.ledger.check(&store);
+            let found = run.check(&store, survival);
             let mut last = next.fork();
             last.crash(Survival::Nothing, 2);
             drop(store);
             let store = last.open();
-            assert_eq!(run.ledger.check(&store), found);
+            assert_eq!(run.ledger.find(&store), found);
             run.ledger.check_claims(&store, &found);
         }
     }));
@@ -44,23 +46,35 @@ fn play(name: &str, plan: impl Fn(&SimDisk)) {
     }
 }
 
-#[test]
-fn promise_8_a_call_that_fails_once_is_never_told_as_success() {
-    let calls = super::crash_sweep::calls_of_script();
-    for call in 0..calls {
-        let fault = FAULTS[call as usize % 4];
-        for fault in [fault, FAULTS[(call as usize + 1) % 4]] {
-            play(&format!("{fault:?} at call {call}"), |disk| disk.fail_at(call, fault));
+/// Each call of the script fails once, in two ways.
+fn fail_once(syncs: Syncs) {
+    for call in 0..calls_of_script(syncs) {
+        let first = call as usize % FAULTS.len();
+        for fault in [FAULTS[first], FAULTS[(first + 1) % FAULTS.len()]] {
+            play(&format!("{fault:?} at call {call}"), syncs, |disk| disk.fail_at(call, fault));
         }
     }
 }
 
 #[test]
+fn promise_8_a_call_that_fails_once_is_never_told_as_success() {
+    fail_once(Syncs::EachBatch);
+}
+
+#[test]
+fn promise_8_a_call_that_fails_once_is_never_told_as_success_in_intervals() {
+    fail_once(Syncs::Interval);
+}
+
+#[test]
 fn promise_8_a_disk_that_fails_for_good_is_never_told_as_success() {
-    let calls = super::crash_sweep::calls_of_script();
-    for call in (0..calls).step_by(2) {
-        let fault = FAULTS[call as usize / 2 % 4];
-        play(&format!("{fault:?} from call {call} on"), |disk| disk.fail_from(call, fault));
+    for syncs in [Syncs::EachBatch, Syncs::Interval] {
+        for call in (0..calls_of_script(syncs)).step_by(2) {
+            let fault = FAULTS[call as usize / 2 % FAULTS.len()];
+            play(&format!("{fault:?} from call {call} on"), syncs, |disk| {
+                disk.fail_from(call, fault);
+            });
+        }
     }
 }
 

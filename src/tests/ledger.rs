@@ -18,12 +18,17 @@ pub(crate) enum Known {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ledger {
     keys: BTreeMap<String, Vec<Known>>,
+    /// What each key could be when all was last synced, and every change since, in the order of
+    /// the log.
+    synced: BTreeMap<String, Vec<Known>>,
+    since: Vec<(String, Known)>,
     highest_token: u64,
 }
 
 impl Ledger {
     /// Notes that a change is under way: either state is fine until it is settled.
     pub(crate) fn perhaps(&mut self, name: &str, next: Known) {
+        self.since.push((name.to_owned(), next.clone()));
         self.keys.entry(name.to_owned()).or_insert_with(|| vec![Known::Free]).push(next);
     }
 
@@ -36,6 +41,15 @@ impl Ledger {
     /// The newest change was refused.
     pub(crate) fn never(&mut self, name: &str) {
         self.keys.get_mut(name).expect("a known key").pop();
+        if let Some(last) = self.since.iter().rposition(|(of, _)| of == name) {
+            self.since.remove(last);
+        }
+    }
+
+    /// Everything so far is on stable storage.
+    pub(crate) fn synced(&mut self) {
+        self.synced = self.keys.clone();
+        self.since.clear();
     }
 
     pub(crate) fn last(&self, name: &str) -> Known {
@@ -50,17 +64,43 @@ impl Ledger {
 
     /// Checks a store that was just opened against all that was told; returns what was found.
     pub(crate) fn check(&self, store: &Store) -> Vec<(String, Known)> {
-        let report = store.recovery();
-        assert!(report.damage.is_empty(), "damage without a fault: {:?}", report.damage);
+        let found = self.find(store);
         let now_ms = store.stats().store_time.as_millis();
-        let mut found = Vec::new();
-        for (name, states) in &self.keys {
-            let is = look(store, name);
-            let fits = states.iter().any(|state| matches(state, &is, now_ms));
+        for ((name, is), states) in found.iter().zip(self.keys.values()) {
+            let fits = states.iter().any(|state| matches(state, is, now_ms));
             assert!(fits, "{name} is {is:?}, and may be {states:?}");
-            found.push((name.clone(), is));
         }
         found
+    }
+
+    /// The same where what was told since the last sync may be lost: the changes that are there are
+    /// the first ones, in the order of the log, and at least those that were synced.
+    pub(crate) fn check_synced(&self, store: &Store) -> Vec<(String, Known)> {
+        let found = self.find(store);
+        let now_ms = store.stats().store_time.as_millis();
+        let free = vec![Known::Free];
+        let of = |name: &String| self.synced.get(name).unwrap_or(&free).clone();
+        let mut states: BTreeMap<_, _> = self.keys.keys().map(|name| (name, of(name))).collect();
+        let fits = |states: &BTreeMap<&String, Vec<Known>>| {
+            found
+                .iter()
+                .zip(states.values())
+                .all(|((_, is), states)| states.iter().any(|state| matches(state, is, now_ms)))
+        };
+        let mut fit = fits(&states);
+        for (name, state) in &self.since {
+            states.insert(name, vec![state.clone()]);
+            fit |= fits(&states);
+        }
+        assert!(fit, "{found:?} is no moment since the last sync: {:?}", self.since);
+        found
+    }
+
+    /// What a store that was just opened says of every key.
+    pub(crate) fn find(&self, store: &Store) -> Vec<(String, Known)> {
+        let report = store.recovery();
+        assert!(report.damage.is_empty(), "damage without a fault: {:?}", report.damage);
+        self.keys.keys().map(|name| (name.clone(), look(store, name))).collect()
     }
 
     /// Claims every key: what the next claimants are told must follow from what was found.

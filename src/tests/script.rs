@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use super::ledger::{Known, Ledger};
 use super::world::{World, key, request, scope};
-use crate::simulation::Clock;
+use crate::simulation::{Clock, Survival};
 use crate::{
-    Checkpoint, Claim, DropPolicy, Error, ErrorKind, Outcome, Resolution, Store, StoredResponse,
+    Checkpoint, Claim, DropPolicy, Durability, Error, ErrorKind, Options, Outcome, Resolution,
+    Store, StoredResponse,
 };
 
 const HALF_HOUR: Duration = Duration::from_secs(1800);
 const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Of the worlds that sync every so often.
+pub(crate) const INTERVAL: Duration = Duration::from_millis(1);
 
 /// A store at work, and what it has told so far.
 pub(crate) struct Run {
@@ -40,6 +44,22 @@ impl Run {
             stop_at_error,
             store: None,
             claims: BTreeMap::new(),
+        }
+    }
+
+    /// A run in a world that syncs every so often.
+    pub(crate) fn in_intervals(stop_at_error: bool) -> Self {
+        let options = Options::new().durability(Durability::Interval(INTERVAL));
+        Self::new(World::with(options), stop_at_error)
+    }
+
+    /// Checks what the next process finds after an end of this one.
+    pub(crate) fn check(&self, store: &Store, survival: Survival) -> Vec<(String, Known)> {
+        let loses = matches!(self.world.options.durability, Durability::Interval(_));
+        match survival {
+            Survival::Everything => self.ledger.check(store),
+            _ if loses => self.ledger.check_synced(store),
+            _ => self.ledger.check(store),
         }
     }
 
@@ -203,7 +223,12 @@ impl Run {
         );
         drop(claim);
         let told = self.store.as_ref().map_or(Ok(()), |store| store.flush().wait());
-        self.settle(name, told)
+        let synced = told.is_ok();
+        self.settle(name, told)?;
+        if synced {
+            self.ledger.synced();
+        }
+        Ok(())
     }
 
     fn resolve(&mut self, name: &str) -> Step {
@@ -241,8 +266,13 @@ impl Run {
     }
 
     fn upkeep(&mut self) -> Step {
+        // In `Interval` mode the next sync is due by then.
+        self.world.advance(INTERVAL);
         if let Some(store) = &self.store {
             store.step_upkeep();
+            if !store.stats().poisoned {
+                self.ledger.synced();
+            }
         }
         self.check_alive()
     }
@@ -262,6 +292,7 @@ impl Run {
         match self.world.try_open() {
             Ok(store) => {
                 self.store = Some(store);
+                self.ledger.synced();
                 self.check_alive()
             }
             Err(error) => {

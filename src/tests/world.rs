@@ -53,6 +53,13 @@ impl World {
         Store::open_in(&self.environment(), &self.options, true)
     }
 
+    /// Opens a store with threads of its own, or without.
+    pub(crate) fn open_with_threads(&mut self, threads: bool) -> Store {
+        self.seed += 1;
+        let environment = Environment { threads, ..self.environment() };
+        Store::open_in(&environment, &self.options, true).expect("the store opens")
+    }
+
     /// The same disk and clock, to crash them while this world goes on.
     pub(crate) fn fork(&self) -> Self {
         Self {

@@ -32,8 +32,9 @@ impl Checkpoint {
             return Err(Error::new(
                 ErrorKind::LimitExceeded,
                 format!(
-                    "the checkpoint has a name of {} bytes (at most {MAX_NAME_BYTES}) and {} bytes of data (at most \
-                     {MAX_DATA_BYTES}); keep what is large elsewhere and store its id",
+                    "the checkpoint has a name of {} bytes (at most {MAX_NAME_BYTES}) and {} \
+                     bytes of data (at most {MAX_DATA_BYTES}); keep what is large elsewhere \
+                     and store its id",
                     name.len(),
                     data.len(),
                 ),

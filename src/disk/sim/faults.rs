@@ -14,6 +14,8 @@ pub enum Fault {
     /// What takes space (a create, a zero fill, a write that grows the file) fails with ENOSPC and
     /// changes nothing.
     Full,
+    /// An open or a create fails with EMFILE and changes nothing.
+    TooManyFiles,
     /// A write or a zero fill does its first half, then fails with EIO.
     ShortWrite,
     /// A sync (of a file, of the directory, at the end of a zero fill) fails with EIO. What it was

@@ -113,6 +113,17 @@ impl SimDisk {
         self.state.lock().capacity = bytes;
     }
 
+    /// Limits how many files may be open at a time; beyond it an open fails with EMFILE.
+    pub fn set_max_open(&self, files: usize) {
+        self.state.lock().max_open = files;
+    }
+
+    /// How many files are open.
+    #[must_use]
+    pub fn open_files(&self) -> usize {
+        self.state.lock().inodes.values().map(|inode| inode.handles).sum()
+    }
+
     /// Flips one bit (0 to 7) of a file, in what reads see and in what is durable: rot at rest.
     ///
     /// # Errors

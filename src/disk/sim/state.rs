@@ -46,6 +46,8 @@ pub struct SimCounters {
 pub(super) struct State {
     pub(super) identity: DirIdentity,
     pub(super) capacity: u64,
+    /// How many files may be open at a time.
+    pub(super) max_open: usize,
     pub(super) faults: Faults,
     pub(super) counters: SimCounters,
     pub(super) locked: bool,
@@ -62,6 +64,7 @@ impl State {
         Self {
             identity: DirIdentity { device: 1, inode: 1 },
             capacity: u64::MAX,
+            max_open: usize::MAX,
             faults: Faults::default(),
             counters: SimCounters::default(),
             locked: false,
@@ -114,16 +117,19 @@ impl State {
     }
 
     pub(super) fn open(&mut self, name: &str) -> io::Result<InodeId> {
-        self.call()?;
+        let fault = self.call()?;
+        self.check_open_files(fault)?;
         let id = self.lookup(name)?;
         self.inode(id)?.handles += 1;
         Ok(id)
     }
 
     pub(super) fn create(&mut self, name: &str) -> io::Result<InodeId> {
-        if self.call()? == Some(Fault::Full) {
+        let fault = self.call()?;
+        if fault == Some(Fault::Full) {
             return Err(Errno::NOSPC.into());
         }
+        self.check_open_files(fault)?;
         let id = match self.lookup(name) {
             Ok(id) => {
                 let number = self.change_number();
@@ -243,6 +249,15 @@ impl State {
             Some(Fault::Io) => Err(Errno::IO.into()),
             other => Ok(other),
         }
+    }
+
+    fn check_open_files(&self, fault: Option<Fault>) -> io::Result<()> {
+        let may_count = self.max_open < usize::MAX;
+        let open = || self.inodes.values().map(|inode| inode.handles).sum::<usize>();
+        if fault == Some(Fault::TooManyFiles) || (may_count && open() >= self.max_open) {
+            return Err(Errno::MFILE.into());
+        }
+        Ok(())
     }
 
     fn write_or_half(

@@ -80,6 +80,8 @@ impl Census<'_> {
         let count = file.read_at(&mut page, 0).map_err(io)?;
         match SegmentHeader::decode(page.get(..count).unwrap_or_default()) {
             Ok(header) if header.nonce == entry.nonce && header.id == entry.id => {}
+            // Nothing had been written to it, and an opening that was cut short took it.
+            Ok(header) if !entry.sealed && header.id >= self.manifest.next_segment => {}
             Ok(_) => self.repair(&name, 0, "the header is of another life of the file"),
             Err(HeaderProblem::TooNew(version)) if entry.sealed => {
                 self.repair(&name, 0, &format!("the header says format version {version}"));
@@ -168,6 +170,9 @@ impl Census<'_> {
             };
             let list = if sealed { &mut self.report.damage } else { &mut self.report.torn };
             list.push(report);
+        }
+        if sealed && segment.kind == SegmentKind::Log && data.scan.batches.is_empty() {
+            self.lose(&name, 0, u64::from(segment.size), "no batch is left of a sealed segment");
         }
         let finished = data.scan.batches.last().is_some_and(|b| b.header.flags & FLAG_CLEAN != 0);
         if sealed && segment.kind == SegmentKind::Compacted && !finished {

@@ -19,8 +19,9 @@ pub(crate) use claims::Claims;
 pub(crate) use records::frame_bytes;
 pub use report::{DamageReport, RecoveryReport};
 
-use super::catalog::{Catalog, Need, entry_of};
+use super::catalog::{Catalog, Need, Urgency, entry_of};
 use super::environment::Environment;
+use super::files::{Files, FoundFiles};
 use super::flight::Flight;
 use super::segment::SegmentTable;
 use super::{Engine, Parts, TOKEN_BLOCK};
@@ -97,10 +98,11 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
     };
     let time = StoreClock::resume(env.clock.clone(), rules, Some(last_seen));
     let geometry = Geometry::new(old.segment_size);
-    let (free, next_slot) = free_files(env, &old)?;
-    let max_slots = slot_limit(options, geometry, old.segment_size);
+    let found = find_files(&*env.disk, &old, &counted)?;
+    let max_files = file_limit(options, geometry, old.segment_size);
+    let files = Files::new(env.disk.clone(), old.segment_size, found, max_files);
     let new = next_manifest(env, &old, &mut report)?;
-    let mut catalog = Catalog::new(env.clone(), new, free, next_slot, max_slots);
+    let mut catalog = Catalog::new(env.clone(), new, files);
 
     let mut records = Records::new(geometry, hasher, time.now());
     records.rewrite_tail(&counted, &mut catalog)?;
@@ -134,15 +136,7 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
     engine.counters.dropped_segments.add(dropped);
     engine.with_writer(|writer| writer.start(0, &[], &engine))?;
     engine.publish_manifest(named)?;
-    // What the old manifest named and the new one does not is free from now on.
-    let still: BTreeSet<Slot> = engine.table.all().iter().map(|segment| segment.slot).collect();
-    let mut catalog = engine.catalog.lock();
-    for entry in old.segments.iter().filter(|entry| !still.contains(&entry.slot)) {
-        if is_whole(&*env.disk, entry.slot, old.segment_size) {
-            catalog.give_back(entry.slot);
-        }
-    }
-    drop(catalog);
+    engine.free_left(&*env.disk, &old)?;
     Ok(Arc::new(engine))
 }
 
@@ -228,8 +222,9 @@ fn refuse_damage(options: &Options, report: &RecoveryReport) -> Result<()> {
     Err(Error::new(
         ErrorKind::Corrupt,
         format!(
-            "{first}{more}. A lost record can mean a second charge, so the store stays shut. Restore it from a copy, or \
-             open it with Options::accept_damage once you know what was lost (`oncekey verify` lists it)"
+            "{first}{more}. A lost record can mean a second charge, so the store stays shut. \
+             Restore it from a copy, or open it with Options::accept_damage once you know what was \
+             lost (`oncekey verify` lists it)"
         ),
     ))
 }
@@ -240,21 +235,20 @@ fn last_time(counted: &Counted) -> StoreTime {
     batches.map(|batch| batch.header.store_time).fold(footer, StoreTime::max)
 }
 
-/// Segment files that no manifest names: ready for use if they are whole, and removed if not.
-fn free_files(env: &Environment, manifest: &Manifest) -> Result<(Vec<Slot>, u32)> {
-    let disk = &*env.disk;
+/// Segment files that no manifest names: ready for use if they are whole, and removed if not. And
+/// those that the manifest names although nothing was written to them yet.
+fn find_files(disk: &dyn Disk, manifest: &Manifest, counted: &[Counted]) -> Result<FoundFiles> {
     let names = disk.list().map_err(|error| Error::io("listing the directory", error))?;
-    let used: BTreeSet<Slot> = manifest.segments.iter().map(|entry| entry.slot).collect();
     let max_slots = Geometry::new(manifest.segment_size).max_slots();
-    let mut next = used.last().map_or(0, |slot| slot.0 + 1);
-    let mut free = Vec::new();
+    let used = manifest.segments.iter().map(|entry| entry.slot).collect();
+    let vacant = counted.iter().filter(|counted| is_vacant(counted)).map(|c| c.segment.slot);
+    let mut found = FoundFiles { free: BTreeSet::new(), used, vacant: vacant.collect() };
     for slot in names.iter().filter_map(|name| Slot::from_file_name(name)) {
-        if used.contains(&slot) || slot.0 >= max_slots {
+        if found.used.contains(&slot) || slot.0 >= max_slots {
             continue;
         }
-        if is_whole(disk, slot, manifest.segment_size) {
-            free.push(slot);
-            next = next.max(slot.0 + 1);
+        if is_whole(disk, slot, manifest.segment_size)? {
+            found.free.insert(slot);
         } else {
             let name = slot.file_name();
             disk.remove(&name).map_err(|e| Error::io(format_args!("removing {name}"), e))?;
@@ -263,16 +257,31 @@ fn free_files(env: &Environment, manifest: &Manifest) -> Result<(Vec<Slot>, u32)
     if names.iter().any(|name| name == MANIFEST_TMP) {
         disk.remove(MANIFEST_TMP).map_err(|e| Error::io("removing MANIFEST.tmp", e))?;
     }
-    free.sort_unstable_by(|one, other| other.cmp(one));
-    Ok((free, next))
+    Ok(found)
 }
 
-fn is_whole(disk: &dyn Disk, slot: Slot, size: u32) -> bool {
-    let len = disk.open(&slot.file_name()).and_then(|file| file.len());
-    len.is_ok_and(|len| len == u64::from(size))
+/// Whether a segment that the log had not come to yet is only named.
+fn is_vacant(counted: &Counted) -> bool {
+    let is_log = counted.segment.kind == SegmentKind::Log && counted.footer.is_none();
+    let scan = counted.data.as_ref().map(|data| &data.scan);
+    is_log
+        && scan.is_some_and(|scan| {
+            scan.batches.is_empty() && scan.torn.is_none() && scan.damage.is_empty()
+        })
 }
 
-fn slot_limit(options: &Options, geometry: Geometry, segment_size: u32) -> u32 {
+/// Whether there is a file of full size.
+fn is_whole(disk: &dyn Disk, slot: Slot, size: u32) -> Result<bool> {
+    let name = slot.file_name();
+    match disk.open(&name).and_then(|file| file.len()) {
+        Ok(len) => Ok(len == u64::from(size)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        // Not to be known is no reason to remove it.
+        Err(error) => Err(Error::io(format_args!("looking at {name}"), error)),
+    }
+}
+
+fn file_limit(options: &Options, geometry: Geometry, segment_size: u32) -> u32 {
     let by_bytes = options.max_disk_bytes / u64::from(segment_size);
     u32::try_from(by_bytes).unwrap_or(u32::MAX).min(geometry.max_slots()).max(4)
 }
@@ -289,6 +298,22 @@ impl Engine {
         changed.segments = named;
         changed.segments.sort_unstable_by_key(|entry| entry.id);
         changed.store_time = changed.store_time.max(self.time.now());
-        catalog.write(changed)
+        catalog.write(changed, Urgency::CannotWait)
+    }
+
+    /// What the old manifest named and the new one does not is free from now on.
+    fn free_left(&self, disk: &dyn Disk, old: &Manifest) -> Result<()> {
+        let mut catalog = self.catalog.lock();
+        let files = catalog.files_mut();
+        files.end_recovery();
+        let left = old.segments.iter().map(|entry| entry.slot);
+        for slot in left.filter(|slot| self.table.get(*slot).is_none()) {
+            if is_whole(disk, slot, old.segment_size)? {
+                files.give_back(slot, None);
+            } else {
+                files.write_off(slot);
+            }
+        }
+        Ok(())
     }
 }

@@ -1,3 +1,5 @@
+//! Golden bytes, round trips and damage of batches.
+
 use proptest::prelude::*;
 
 use super::super::samples::{BASE, FIRST, assert_golden, flips, golden_frames, owned_frame};

@@ -1,3 +1,5 @@
+//! Golden bytes, round trips and damage of footers.
+
 use proptest::prelude::*;
 
 use super::super::memory::MemoryFile;

@@ -1,3 +1,5 @@
+//! Golden bytes, round trips and damage of frames.
+
 use proptest::prelude::*;
 
 use super::super::samples::{

@@ -1,3 +1,5 @@
+//! Golden bytes, round trips and damage of manifests, and of the file that holds two copies.
+
 use proptest::prelude::*;
 
 use super::super::memory::MemoryDisk;

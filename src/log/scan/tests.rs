@@ -1,3 +1,5 @@
+//! What a scan makes of whole, torn and damaged segments.
+
 use proptest::prelude::*;
 
 use super::super::samples::{BASE, FIRST};

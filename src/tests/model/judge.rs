@@ -46,7 +46,10 @@ impl Machine {
         }
         if let Some(differs) = difference(payload, flight.payload) {
             assert!(
-                matches!(outcome, Outcome::Mismatch(m) if m.differs_in() == differs && m.in_flight()),
+                matches!(
+                    outcome,
+                    Outcome::Mismatch(m) if m.differs_in() == differs && m.in_flight()
+                ),
                 "{outcome:?}"
             );
             return Expected::Told;

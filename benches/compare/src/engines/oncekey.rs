@@ -12,7 +12,7 @@ use oncekey::{
 use super::{Answer, Engine, Mode, Role, Tasks, Variant};
 use crate::workload::Request;
 
-pub const VARIANTS: [Variant; 2] = [
+pub const VARIANTS: [Variant; 3] = [
     Variant {
         name: "oncekey",
         role: Role::Store,
@@ -20,6 +20,14 @@ pub const VARIANTS: [Variant; 2] = [
         lookups: true,
         has_tasks: true,
         open: |dir| Arc::new(Oncekey::open(dir, Options::new())),
+    },
+    Variant {
+        name: "oncekey steady",
+        role: Role::Store,
+        mode: Mode::Durable,
+        lookups: false,
+        has_tasks: true,
+        open: |dir| Arc::new(Oncekey::steady(dir)),
     },
     Variant {
         name: "oncekey interval",
@@ -32,6 +40,14 @@ pub const VARIANTS: [Variant; 2] = [
 ];
 
 const INTERVAL: Duration = Duration::from_millis(100);
+/// What the steady store keeps a record for, and the size of its segments: small enough that its
+/// log is on recycled segments after a few seconds.
+const STEADY_TTL: Duration = Duration::from_millis(250);
+const STEADY_SEGMENT_BYTES: u32 = 16 << 20;
+/// The stream of the keys that nobody measures.
+const WARM_UP_STREAM: u64 = (1 << 24) - 2;
+/// Segments that must have been dropped before the steady store is measured.
+const LAPS: u64 = 6;
 /// Callers of a load: enough to share syncs.
 const LOADERS: usize = 64;
 
@@ -46,6 +62,18 @@ struct Oncekey {
 impl Oncekey {
     fn open(dir: &Path, options: Options) -> Self {
         Self { store: options.open_or_create(dir.join("store")).expect("open the store") }
+    }
+
+    /// A store that has filled, dropped and recycled segments: no zeros are written any more.
+    fn steady(dir: &Path) -> Self {
+        let options = Options::new().ttl(STEADY_TTL).segment_bytes(STEADY_SEGMENT_BYTES);
+        let steady = Self::open(dir, options);
+        let mut number = 0;
+        while steady.store.stats().dropped_segments < LAPS {
+            steady.load(&mut (number..number + 6400).map(|n| Request::nth(WARM_UP_STREAM, n)));
+            number += 6400;
+        }
+        steady
     }
 }
 
@@ -105,6 +133,10 @@ impl Engine for Oncekey {
 
     fn tasks(&self) -> Option<&dyn Tasks> {
         Some(self)
+    }
+
+    fn syncs(&self) -> Option<u64> {
+        Some(self.store.stats().syncs)
     }
 }
 

@@ -133,8 +133,8 @@ fn create(path: &Path) -> File {
 /// A file whose blocks are allocated and written, so that a sync changes no metadata.
 fn preallocated(path: &Path) -> File {
     let file = create(path);
-    // In pieces of 64 KiB: with 1 MiB every small write into them costs twice as much.
-    let zeroes = vec![0; 64 << 10];
+    // In pieces of 256 KiB, as the store does: with 1 MiB small writes cost twice as much.
+    let zeroes = vec![0; 256 << 10];
     for offset in (0..FILE_BYTES + SLACK_BYTES).step_by(zeroes.len()) {
         file.write_all_at(&zeroes, offset).expect("fill the log file");
     }
