@@ -337,7 +337,7 @@ impl Engine {
         }
         let request = &claim.request;
         let moment = self.time.moment();
-        let mut flight = Box::new(Flight {
+        let mut flight = self.spares.box_up(Flight {
             hash: claim.hash,
             scope: request.scope.clone(),
             key: request.key.clone(),

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 use super::catalog::{Need, Urgency};
+use super::flight::Flight;
 use super::queue::{Next, Ticket, Turn};
 use super::segment::Segment;
 use super::signal::Wakers;
@@ -95,7 +96,7 @@ impl Engine {
         self.queue.linger();
         let mut state = self.writer.lock();
         let mut batch = self.queue.take_filling();
-        let WriterState { writer, placed } = &mut *state;
+        let WriterState { writer, placed, ended } = &mut *state;
         placed.clear();
         let written = self
             .promise_tokens(batch.sequence)
@@ -110,8 +111,9 @@ impl Engine {
         }
         let mut wakers = Wakers::default();
         for completion in placed.iter() {
-            self.publish(completion, &mut wakers);
+            ended.extend(self.publish(completion, &mut wakers));
         }
+        self.spares.keep(ended);
         self.hand_over(writer);
         drop(state);
         let next = self.queue.tell_done(batch, is_committer, wakers);
@@ -132,12 +134,12 @@ impl Engine {
         self.ask_upkeep(false);
     }
 
-    /// Puts a completion that is on disk into the index, and ends its flight.
-    fn publish(&self, completion: &Placed, wakers: &mut Wakers) {
+    /// Puts a completion that is on disk into the index, and ends its flight, which it returns.
+    fn publish(&self, completion: &Placed, wakers: &mut Wakers) -> Option<Box<Flight>> {
         let Placed { hash, token, location } = *completion;
         let mut shard = self.shard(hash).lock();
         // A record that was forgotten on its way has no flight any more.
-        let Some(flight) = shard.remove(hash, token) else { return };
+        let flight = shard.remove(hash, token)?;
         let old = flight.replaces.filter(|old| self.lives(*old)).map(|old| old.location);
         let replaced = old.filter(|old| shard.index.replace(self.geometry, hash, *old, location));
         if replaced.is_none() {
@@ -149,6 +151,7 @@ impl Engine {
         if let Some(old) = replaced {
             self.note_dead(old, flight.reserve());
         }
+        Some(flight)
     }
 
     fn take_prepared(&self) -> Option<Arc<Segment>> {

@@ -36,6 +36,7 @@ mod segment;
 mod shard;
 mod shortage;
 mod signal;
+mod spares;
 mod stats;
 mod timers;
 mod upkeep;
@@ -71,6 +72,7 @@ use queue::CommitQueue;
 use segment::SegmentTable;
 use shard::Shard;
 use shortage::Shortage;
+use spares::{Boxes, Spares};
 use stats::Counters;
 pub(crate) use timers::Timer;
 use timers::Timers;
@@ -100,6 +102,7 @@ pub(crate) struct Engine {
     next: Mutex<NextSegments>,
     upkeep: Upkeep,
     limits: Limits,
+    spares: Spares,
     counters: Counters,
     /// Bytes that the log can still take without a new file; kept for when the disk is full.
     room: AtomicU64,
@@ -119,6 +122,8 @@ pub(crate) struct Engine {
 struct WriterState {
     writer: Writer,
     placed: Vec<Placed>,
+    /// Flights whose memory is to be kept.
+    ended: Boxes,
 }
 
 #[derive(Debug, Default)]
@@ -177,10 +182,12 @@ impl Engine {
                 parts.threads,
                 !sync_each,
             ),
+            spares: Spares::default(),
             limits: Limits::new(&parts.options, manifest.segment_size),
             writer: Mutex::new(WriterState {
                 writer: Writer::new(parts.active, sync_each),
                 placed: Vec::new(),
+                ended: Vec::new(),
             }),
             options: parts.options,
             time: parts.time,

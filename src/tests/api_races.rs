@@ -35,6 +35,7 @@ fn a_completion_on_its_way_is_forgotten_without_waiting() {
     let store = world.open();
     let completion = ByHand::begun(claim(&store, "a").complete(StoredResponse::new("x")));
     let forgotten = ByHand::begun(store.forget(&scope("acct"), &key("a")));
+    assert_eq!(completion.woken(), 0, "it waited for the completion");
     // The key is free at once; what frees it goes to disk first.
     let again = ByHand::begun(store.claim(request("a").payload("another")));
     assert!(store.step_commit());

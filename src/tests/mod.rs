@@ -28,6 +28,7 @@ mod ledger;
 mod model;
 mod script;
 mod shortage;
+mod sizes;
 mod smoke;
 mod store_time;
 mod stress_rewrites;
