@@ -11,9 +11,9 @@ use std::task::Waker;
 use parking_lot::MutexGuard;
 
 use super::Engine;
+use super::batch::Ticket;
 use super::flight::{Completed, Flight, State};
 use super::lookup::{Searched, Spot};
-use super::queue::Ticket;
 use super::shard::Shard;
 use super::signal::{Signal, Wakers};
 use crate::error::{Error, ErrorKind, Result};

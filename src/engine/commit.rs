@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
 
+use super::batch::Ticket;
 use super::catalog::{Need, Urgency};
 use super::flight::Flight;
-use super::queue::{Next, Ticket, Turn};
+use super::queue::{Next, Turn};
 use super::segment::Segment;
 use super::signal::Wakers;
 use super::writer::{Placed, Surroundings, Writer};

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Engine;
+use super::batch::{Effect, Ticket};
 use super::flight::{Completed, Flight, State};
-use super::queue::{Effect, Ticket};
 use super::signal::Wakers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};

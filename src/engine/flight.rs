@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
+use super::batch::Ticket;
 use super::lookup::Spot;
-use super::queue::Ticket;
 use super::signal::{Signal, Wakers};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::log::{ClaimFrame, ClaimState};

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::Engine;
+use super::batch::{Effect, Ticket};
 use super::flight::State;
 use super::lookup::Searched;
-use super::queue::{Effect, Ticket};
 use super::segment::Segment;
 use super::shard::Shard;
 use super::signal::Wakers;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::Engine;
+use super::batch::Ticket;
 use super::flight::{Completed, State};
-use super::queue::Ticket;
 use super::shard::Shard;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, SegmentId, StoreTime, Token};

@@ -16,6 +16,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+mod batch;
 mod catalog;
 mod claim;
 mod commit;
@@ -49,11 +50,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
+pub(crate) use batch::Ticket;
 pub(crate) use claim::{Decided, Decision, Granted, LateRecord, OpenClaim};
 pub use environment::Environment;
 pub(crate) use flight::{Completed, Flight, State};
 pub(crate) use lookup::Found;
-pub(crate) use queue::Ticket;
 pub(crate) use recovery::{Claims, Data, Directory, create, each_frame, look, record_of, recover};
 pub use recovery::{DamageReport, RecoveryReport};
 pub(crate) use segment::{Contents, Segment};

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::queue::{Batch, Effect};
+use super::batch::{Batch, Effect};
 use super::segment::{NewEntry, Segment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};

@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 
 use super::census::{Census, Counted, each_frame};
+use crate::engine::batch::Ticket;
 use crate::engine::flight::{Flight, State};
-use crate::engine::queue::Ticket;
 use crate::error::Result;
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::index::KeyHasher;
