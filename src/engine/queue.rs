@@ -339,12 +339,14 @@ impl CommitQueue {
         }
         let word = self.words.get(parity(number)).filter(|word| word.has_sleepers());
         let crowded = self.crowd.load(Ordering::Relaxed) >= CROWD;
-        if word.is_some() && !(crowded && self.has_committer) {
+        // A word may say that somebody sleeps who turned back at the last moment. For a thread's
+        // own frame that does no harm, since it comes to lead; a task's would wait for ever.
+        let only_threads = state.filling_wakers.is_empty() && !state.unattended;
+        if word.is_some() && (!self.has_committer || (only_threads && !crowded)) {
             word.inspect(|word| word.bump());
             return (Next::Nobody, word);
         }
-        let sleepers = word.is_some();
-        let waiting = sleepers || !state.filling_wakers.is_empty() || state.unattended;
+        let waiting = word.is_some() || !only_threads;
         let called = waiting && self.call_if_idle(state);
         (Next::Nobody, called.then_some(&self.committer))
     }
@@ -530,5 +532,26 @@ impl Enqueue<'_> {
             drop(self.state);
             self.queue.wake_committer(call);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_did_not_sleep_after_all_keeps_no_task_waiting() {
+        let queue = CommitQueue::new(StoreTime(0), Token(1), Token(100), true, false);
+        let frame = Frame::Release { token: Token(1) };
+        let push = || queue.lock().push(&frame, None).expect("queued");
+        push();
+        assert!(queue.try_lead());
+        let batch = queue.take_filling();
+        // A task waits for the next batch; a thread of an earlier one has left its mark and gone.
+        let ticket = push();
+        assert!(queue.register(ticket, Waker::noop()));
+        queue.words[parity(ticket.0)].enter();
+        queue.tell_done(batch, false, Wakers::default());
+        assert!(queue.answer_call(), "the committer is called");
     }
 }
