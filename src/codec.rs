@@ -1,8 +1,8 @@
 //! Typed payloads: the one file that knows how values become bytes.
 //!
 //! The format is bincode 2's standard configuration. bincode is no longer developed
-//! (RUSTSEC-2025-0141); `wincode` reads the same bytes and can replace it here without touching a
-//! stored record.
+//! (RUSTSEC-2025-0141); `wincode`, with varint encoding, reads the same bytes but for 128-bit
+//! integers, and can replace it here without touching a stored record.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

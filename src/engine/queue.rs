@@ -10,8 +10,7 @@
 //! batch.
 //!
 //! Invariants: `done` grows only under the lock; a ticket above `done` of a failed queue fails, and
-//! nothing is added to one;
-//! whoever sets `leading` leads or hands over, on every path.
+//! nothing is added to one; whoever sets `leading` leads or hands over, on every path.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::Waker;

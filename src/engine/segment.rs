@@ -13,7 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::expiry::ExpiryHistogram;
 use crate::ids::{KeyHash, Nonce, SegmentId, Slot, StoreTime, Token};
 use crate::log::{
-    Footer, FooterEntry, Frame, FrameFault, Place, SEGMENT_HEADER, SegmentKind, frame_len,
+    Footer, FooterEntry, FooterFault, Frame, FrameFault, Place, SEGMENT_HEADER, SegmentKind,
+    frame_len,
 };
 
 /// What is read of a record at first: as much as the longest one met so far, within these bounds.
@@ -219,6 +220,17 @@ impl Segment {
         *self.contents.lock() = Contents::of_footer(&footer, self.base);
         self.sealed.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// The footer of a sealed segment, from disk, or why it is bad. The outer error is the disk's.
+    pub(crate) fn look_for_footer(&self) -> Result<std::result::Result<Footer, FooterFault>> {
+        match Footer::read(&*self.file, self.size, self.nonce, self.id) {
+            Err(FooterFault::Io(error)) => {
+                let name = self.slot.file_name();
+                Err(Error::io(format_args!("reading the footer of {name}"), error))
+            }
+            looked => Ok(looked),
+        }
     }
 
     /// The footer of a sealed segment, from disk.

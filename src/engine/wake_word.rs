@@ -4,9 +4,9 @@
 //! then queue for. Elsewhere a condition variable does the same, slower.
 //!
 //! The word is as wide as a futex is: 31 bits of a counter, and one that says whether threads may
-//! sleep. A thread that reads it and then stands
-//! still, awake, while it is changed exactly 2^31 times, would sleep on the new value as if it were
-//! the old one: a quarter of a day of a hundred thousand batches a second between two instructions.
+//! sleep. A thread that reads it and then stands still, awake, while it is changed exactly 2^31
+//! times, would sleep on the new value as if it were the old one: a quarter of a day of a hundred
+//! thousand batches a second between two instructions.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

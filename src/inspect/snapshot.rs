@@ -14,8 +14,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::index::KeyHasher;
 use crate::log::{
-    BatchHeader, FLAG_CLEAN, FLAG_RESTATEMENT, Footer, FooterEntry, FooterFault, MANIFEST_FILE,
-    Manifest, SEGMENT_HEADER, ScanOptions, SegmentEntry, SegmentKind,
+    BatchHeader, FLAG_CLEAN, FLAG_RESTATEMENT, Footer, FooterEntry, MANIFEST_FILE, Manifest,
+    SEGMENT_HEADER, ScanOptions, SegmentEntry, SegmentKind,
 };
 
 /// Where a record or a forget is.
@@ -187,12 +187,8 @@ impl<'a> Taking<'a> {
 
     /// The footer of a sealed segment; `None` if it is bad.
     fn footer(&mut self, segment: &Segment, entry: &SegmentEntry) -> Result<Option<Footer>> {
-        match Footer::read(&*segment.file, segment.size, segment.nonce, segment.id) {
+        match segment.look_for_footer()? {
             Ok(footer) => Ok(Some(footer)),
-            Err(FooterFault::Io(error)) => {
-                let name = segment.slot.file_name();
-                Err(Error::io(format_args!("reading the footer of {name}"), error))
-            }
             Err(fault) => {
                 let what = format!("the footer cannot be used: {fault}");
                 self.note_damage(entry, segment.size, &what);

@@ -78,7 +78,7 @@ pub(crate) struct Footer {
     pub(crate) entries: Vec<FooterEntry>,
     /// Where the last batch ends.
     pub(crate) data_end: u32,
-    /// The highest sequence or token in the segment.
+    /// The sequence of the last batch.
     pub(crate) highest: Token,
     /// Of the last batch.
     pub(crate) store_time: StoreTime,

@@ -11,8 +11,8 @@ use crate::engine::segment::{Contents, NewEntry, Segment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::log::{
-    BatchHeader, FLAG_CLEAN, Footer, FooterFault, Frame, HeaderProblem, Manifest, SEGMENT_HEADER,
-    Scan, ScanOptions, SegmentEntry, SegmentHeader, SegmentKind, frames, scan,
+    BatchHeader, FLAG_CLEAN, Footer, Frame, HeaderProblem, Manifest, SEGMENT_HEADER, Scan,
+    ScanOptions, SegmentEntry, SegmentHeader, SegmentKind, frames, scan,
 };
 
 /// A segment and what is known of it.
@@ -101,11 +101,8 @@ impl Census<'_> {
     ) -> Result<Counted> {
         let name = segment.slot.file_name();
         if entry.sealed {
-            match Footer::read(&*segment.file, segment.size, segment.nonce, segment.id) {
+            match segment.look_for_footer()? {
                 Ok(footer) => return self.sealed(segment, footer),
-                Err(FooterFault::Io(error)) => {
-                    return Err(Error::io(format_args!("reading the footer of {name}"), error));
-                }
                 Err(fault) => {
                     let what = format!("the footer cannot be used: {fault}; made again");
                     self.repair(&name, u64::from(segment.size), &what);

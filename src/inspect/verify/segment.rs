@@ -8,7 +8,7 @@ use crate::index::KeyHasher;
 use crate::inspect::reader::read_data;
 use crate::inspect::snapshot::{first_batch, is_finished};
 use crate::log::{
-    BATCH_HEADER, BatchHeader, FLAG_RESTATEMENT, Footer, FooterEntry, FooterFault, Frame, Manifest,
+    BATCH_HEADER, BatchHeader, FLAG_RESTATEMENT, Footer, FooterEntry, Frame, Manifest,
     SEGMENT_HEADER, ScanOptions, SegmentEntry, SegmentHeader, SegmentKind, frames,
 };
 
@@ -106,12 +106,8 @@ impl<'a> Check<'a> {
 
     /// The footer of a sealed segment, unless it is bad.
     fn read_footer(&mut self, segment: &Segment) -> Result<Option<Footer>> {
-        match Footer::read(&*segment.file, segment.size, segment.nonce, segment.id) {
+        match segment.look_for_footer()? {
             Ok(footer) => Ok(Some(footer)),
-            Err(FooterFault::Io(error)) => {
-                let name = segment.slot.file_name();
-                Err(Error::io(format_args!("reading the footer of {name}"), error))
-            }
             Err(fault) => {
                 let what = format!("the footer cannot be used: {fault}; open makes it again");
                 self.damaged(u64::from(segment.size), 0, &what);
