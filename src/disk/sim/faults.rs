@@ -18,6 +18,13 @@ pub enum Fault {
     TooManyFiles,
     /// A write or a zero fill does its first half, then fails with EIO.
     ShortWrite,
+    /// A read returns half of the bytes that are there, as if the file ended in the middle of them,
+    /// and no error.
+    ShortRead,
+    /// A write succeeds, and what it wrote lies 4096 bytes after the place it was for, or before it
+    /// (by the call's number; after it, where there is nothing before it). What would lie past the
+    /// file's end is lost: the file does not grow. The place it was for keeps its old bytes.
+    Misdirected,
     /// A sync (of a file, of the directory, at the end of a zero fill) fails with EIO. What it was
     /// for can still be read, but no later sync makes it durable: what Linux does.
     FailedSync,

@@ -18,6 +18,9 @@ use super::inode::Inode;
 /// Longer files are refused: they would be a mistake of the caller, and held in memory.
 const MAX_FILE_BYTES: u64 = 1 << 32;
 
+/// How far off a misdirected write lands.
+const MISDIRECTED_BYTES: u64 = 4096;
+
 /// What a simulated disk has done, failed calls left out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -207,8 +210,11 @@ impl State {
     }
 
     pub(super) fn read(&mut self, id: InodeId, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.call()?;
-        let count = self.inode(id)?.read(buf, offset);
+        let fault = self.call()?;
+        let mut count = self.inode(id)?.read(buf, offset);
+        if fault == Some(Fault::ShortRead) {
+            count /= 2;
+        }
         self.counters.reads += 1;
         self.counters.bytes_read += count as u64;
         Ok(count)
@@ -220,6 +226,9 @@ impl State {
         let grows = end > self.inode(id)?.seen().len() as u64;
         if fault == Some(Fault::Full) && grows {
             return Err(Errno::NOSPC.into());
+        }
+        if fault == Some(Fault::Misdirected) {
+            return self.write_elsewhere(id, bytes, offset);
         }
         self.write_or_half(id, bytes, offset, fault)
     }
@@ -273,6 +282,20 @@ impl State {
             return Err(Errno::IO.into());
         }
         self.write_within_capacity(id, bytes, offset)?;
+        self.counters.writes += 1;
+        Ok(())
+    }
+
+    /// Writes to the wrong place of a file, as far as the file goes.
+    fn write_elsewhere(&mut self, id: InodeId, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let earlier = offset.checked_sub(MISDIRECTED_BYTES);
+        let place = earlier
+            .filter(|_| self.faults.calls().is_multiple_of(2))
+            .unwrap_or_else(|| offset.saturating_add(MISDIRECTED_BYTES));
+        let room = (self.inode(id)?.seen().len() as u64).saturating_sub(place);
+        let room = usize::try_from(room).unwrap_or(usize::MAX);
+        let (within, _) = bytes.split_at(room.min(bytes.len()));
+        self.write_within_capacity(id, within, place)?;
         self.counters.writes += 1;
         Ok(())
     }

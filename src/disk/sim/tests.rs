@@ -1,5 +1,7 @@
 //! The simulated disk as the engine and its tests see it.
 
+#![allow(clippy::disallowed_methods, reason = "reads as the disk gives them")]
+
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -278,6 +280,46 @@ fn a_short_write_does_its_first_half() {
     disk.fail_at(disk.calls(), Fault::ShortWrite);
     assert!(file.zero_fill(6).is_err());
     assert_eq!(disk.file("f").expect("there"), b"\0\0\0o");
+}
+
+#[test]
+fn a_short_read_says_that_the_file_ends_early() {
+    let (disk, file) = disk_with(5);
+    let mut buf = [0; 9];
+    disk.fail_at(disk.calls(), Fault::ShortRead);
+    assert_eq!(file.read_at(&mut buf, 1).expect("no error"), 2, "half of what is there");
+    assert_eq!(file.read_at(&mut buf, 1).expect("read"), 4);
+    disk.fail_from(disk.calls(), Fault::ShortRead);
+    assert_eq!(file.read_at(&mut buf[..1], 0).expect("no error"), 0);
+    assert_eq!(file.read_at(&mut buf, 5).expect("read"), 0);
+    assert_eq!(file.len().expect("not a read"), 5);
+    file.write_at(b"N", 0).expect("not a read");
+}
+
+#[test]
+fn a_misdirected_write_lands_elsewhere_in_the_file() {
+    const PAGE: usize = 4096;
+    let written = |odd: u64, offset: usize, len: usize| {
+        let (disk, file) = disk_with(3 * PAGE);
+        let call = disk.calls() + (disk.calls() + odd) % 2;
+        disk.fail_from(call, Fault::Misdirected);
+        while disk.calls() < call {
+            file.len().expect("not a write");
+        }
+        file.write_at(&vec![b'N'; len], offset as u64).expect("it says so");
+        file.sync().expect("synced");
+        let content = disk.crash(Survival::Nothing, 0).file("f").expect("there");
+        assert_eq!(content.len(), 3 * PAGE, "it does not grow");
+        let at: Vec<_> = (0..content.len()).filter(|at| content[*at] == b'N').collect();
+        at.first().map(|first| (*first, at.len()))
+    };
+    assert_eq!(written(0, PAGE + 7, 9), Some((2 * PAGE + 7, 9)));
+    assert_eq!(written(1, PAGE + 7, 9), Some((7, 9)));
+    assert_eq!(written(1, 7, 9), Some((PAGE + 7, 9)), "nothing is before it");
+    assert_eq!(written(0, PAGE + 7, 2 * PAGE), Some((2 * PAGE + 7, PAGE - 7)));
+    assert_eq!(written(0, 2 * PAGE, 9), None, "past the end it is lost");
+    assert_eq!(written(0, 3 * PAGE, 9), None);
+    assert_eq!(written(1, 3 * PAGE, 9), Some((2 * PAGE, 9)));
 }
 
 #[test]
