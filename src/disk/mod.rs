@@ -6,6 +6,8 @@
 //!
 //! What a disk promises, and what the engine relies on:
 //! - `write_at` hands the bytes to the operating system: they survive the process, not the machine.
+//! - `read_at` falls short only at the end of the file. Nobody takes its word for it: the engine
+//!   reads through [`read`], which asks for the file's length.
 //! - `sync` returns after everything written to that file before it is on stable storage.
 //! - A directory change (create, rename, remove) survives the machine after `sync_dir`.
 //! - A write changes no byte outside of its range, also when it is torn.
@@ -41,6 +43,22 @@ pub trait DiskFile: Debug + Send + Sync {
     /// Makes the file exactly `len` bytes of written zeros, on stable storage, so that later writes
     /// within it allocate nothing. A failure may leave it part filled.
     fn zero_fill(&self, len: u64) -> io::Result<()>;
+}
+
+/// Reads into `buf` from `offset`; returns how many bytes were read, fewer than asked for only at
+/// the end of the file: that is made sure of here. Taken at its word, a read that falls short in
+/// the middle of a file would be the end of the log, and cut it.
+pub(crate) fn read(file: &dyn DiskFile, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    #[allow(clippy::disallowed_methods, reason = "the one place that checks what it returns")]
+    let count = file.read_at(buf, offset)?;
+    if count < buf.len() {
+        let (end, len) = (offset.saturating_add(count as u64), file.len()?);
+        if end < len {
+            let message = format!("a read ended at byte {end} of a file of {len} bytes");
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+        }
+    }
+    Ok(count)
 }
 
 /// Where a directory lives: a copy or a restored backup has another identity than the original.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::disk::DiskFile;
+use crate::disk::{self, DiskFile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expiry::ExpiryHistogram;
 use crate::ids::{KeyHash, Nonce, SegmentId, Slot, StoreTime, Token};
@@ -150,9 +150,7 @@ impl Segment {
     ) -> Result<T> {
         let mut buffer = [0; *FIRST_READ.end()];
         let (first, _) = buffer.split_at_mut(self.first_read.load(Ordering::Relaxed));
-        let count = self
-            .file
-            .read_at(first, u64::from(offset))
+        let count = disk::read(&*self.file, first, u64::from(offset))
             .map_err(|error| self.read_error(offset, error))?;
         let read = first.get(..count).unwrap_or_default();
         let need = frame_len(read).unwrap_or(0);
@@ -163,9 +161,7 @@ impl Segment {
             self.first_read.fetch_max(need, Ordering::Relaxed);
         }
         let mut whole = vec![0; need.min((self.size - offset.min(self.size)) as usize)];
-        let count = self
-            .file
-            .read_at(&mut whole, u64::from(offset))
+        let count = disk::read(&*self.file, &mut whole, u64::from(offset))
             .map_err(|error| self.read_error(offset, error))?;
         self.decode(whole.get(..count).unwrap_or_default(), offset, take)
     }
@@ -235,7 +231,7 @@ impl Segment {
 
     /// The footer of a sealed segment, from disk.
     pub(crate) fn read_footer(&self) -> Result<Footer> {
-        Footer::read(&*self.file, self.size, self.nonce, self.id).map_err(|fault| {
+        self.look_for_footer()?.map_err(|fault| {
             let name = self.slot.file_name();
             Error::new(ErrorKind::Corrupt, format!("the footer of {name} cannot be read: {fault}"))
         })

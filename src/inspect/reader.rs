@@ -7,6 +7,7 @@
 use std::io;
 
 use super::Inspector;
+use crate::disk;
 use crate::engine::{Contents, Data, Segment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{Nonce, SegmentId};
@@ -76,9 +77,7 @@ pub(super) fn open_segment(
 /// Reads the bytes of a segment from its beginning, all that are there of `len`.
 pub(super) fn read_bytes(segment: &Segment, len: u32) -> Result<Vec<u8>> {
     let mut bytes = vec![0; len as usize];
-    let count = segment
-        .file
-        .read_at(&mut bytes, 0)
+    let count = disk::read(&*segment.file, &mut bytes, 0)
         .map_err(|error| Error::io(format_args!("reading {}", segment.slot.file_name()), error))?;
     bytes.truncate(count);
     Ok(bytes)
@@ -88,9 +87,7 @@ pub(super) fn read_bytes(segment: &Segment, len: u32) -> Result<Vec<u8>> {
 pub(super) fn read_first_batch(segment: &Segment) -> Result<Option<BatchHeader>> {
     let offset = SEGMENT_HEADER as u32;
     let mut bytes = [0; BATCH_HEADER];
-    segment
-        .file
-        .read_at(&mut bytes, u64::from(offset))
+    disk::read(&*segment.file, &mut bytes, u64::from(offset))
         .map_err(|error| Error::io(format_args!("reading {}", segment.slot.file_name()), error))?;
     Ok(BatchHeader::decode(&bytes, segment.place(offset)).ok())
 }

@@ -12,7 +12,7 @@ use std::{fmt, io};
 use super::place::Place;
 use super::varint::Reader;
 use super::{FOOTER_ENTRY, FOOTER_TRAILER, GRANULE, SEGMENT_HEADER};
-use crate::disk::DiskFile;
+use crate::disk::{self, DiskFile};
 use crate::ids::{KeyHash, Nonce, SegmentId, StoreTime, Token};
 
 const MAGIC: [u8; 4] = *b"OKF1";
@@ -232,7 +232,7 @@ fn decode_entries(bytes: &[u8], data_end: u32) -> Option<Vec<FooterEntry>> {
 
 fn read_exact(file: &dyn DiskFile, offset: u32, len: usize) -> Result<Vec<u8>, FooterFault> {
     let mut bytes = vec![0; len];
-    let read = file.read_at(&mut bytes, u64::from(offset)).map_err(FooterFault::Io)?;
+    let read = disk::read(file, &mut bytes, u64::from(offset)).map_err(FooterFault::Io)?;
     if read == len { Ok(bytes) } else { Err(FooterFault::Damaged("segment file is cut short")) }
 }
 

@@ -11,7 +11,7 @@ use std::{fmt, io};
 use super::FORMAT_VERSION;
 use super::segment_header::SegmentKind;
 use super::varint::Reader;
-use crate::disk::{DirIdentity, Disk};
+use crate::disk::{self, DirIdentity, Disk};
 use crate::ids::{Nonce, SegmentId, Slot, StoreId, StoreTime, Token};
 
 /// The manifest's file.
@@ -300,7 +300,7 @@ pub(crate) fn read(
         return Ok(Err(ManifestFault::Damaged(format!("{len} bytes are no manifest"))));
     }
     let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
-    let read = file.read_at(&mut bytes, 0)?;
+    let read = disk::read(&*file, &mut bytes, 0)?;
     bytes.truncate(read);
     Ok(Manifest::decode(&bytes))
 }

@@ -130,6 +130,7 @@ impl fmt::Debug for ChaosFile {
 }
 
 impl DiskFile for ChaosFile {
+    #[allow(clippy::disallowed_methods, reason = "handed on")]
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         self.file.read_at(buf, offset)
     }

@@ -27,6 +27,7 @@ mod interval;
 mod ledger;
 mod model;
 mod script;
+mod short_reads;
 mod shortage;
 mod sizes;
 mod smoke;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::report::{DamageReport, RecoveryReport};
-use crate::disk::Disk;
+use crate::disk::{self, Disk};
 use crate::engine::segment::{Contents, NewEntry, Segment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
@@ -77,7 +77,7 @@ impl Census<'_> {
             self.lose(&name, len, u64::from(size) - len, &what);
         }
         let mut page = vec![0; SEGMENT_HEADER];
-        let count = file.read_at(&mut page, 0).map_err(io)?;
+        let count = disk::read(&*file, &mut page, 0).map_err(io)?;
         match SegmentHeader::decode(page.get(..count).unwrap_or_default()) {
             Ok(header) if header.nonce == entry.nonce && header.id == entry.id => {}
             // Nothing had been written to it, and an opening that was cut short took it.
@@ -131,7 +131,7 @@ impl Census<'_> {
             SegmentKind::Log => {
                 let mut bytes = [0; crate::log::BATCH_HEADER];
                 let offset = SEGMENT_HEADER as u32;
-                segment.file.read_at(&mut bytes, u64::from(offset)).map_err(|error| {
+                disk::read(&*segment.file, &mut bytes, u64::from(offset)).map_err(|error| {
                     Error::io(format_args!("reading {}", segment.slot.file_name()), error)
                 })?;
                 BatchHeader::decode(&bytes, segment.place(offset)).ok()
@@ -143,7 +143,7 @@ impl Census<'_> {
     /// Reads a segment whole and scans it.
     pub(crate) fn read(&self, segment: &Segment, options: ScanOptions) -> Result<Data> {
         let mut bytes = vec![0; segment.size as usize];
-        let count = segment.file.read_at(&mut bytes, 0).map_err(|error| {
+        let count = disk::read(&*segment.file, &mut bytes, 0).map_err(|error| {
             Error::io(format_args!("reading {}", segment.slot.file_name()), error)
         })?;
         bytes.truncate(count);

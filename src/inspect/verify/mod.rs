@@ -17,6 +17,7 @@ pub use report::VerifyReport;
 use super::owner::Owner;
 use super::reader::{all_named, manifest_error, open_segment, try_manifest};
 use super::{Inspector, TRIES, changes_too_fast};
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::ids::{SegmentId, Slot, Token};
 use crate::log::{MANIFEST_FILE, Manifest, ManifestFault, SegmentKind};
@@ -80,7 +81,7 @@ fn check_padding(
     let expected = manifest.encode();
     let file = inspector.disk.open_read_only(MANIFEST_FILE).map_err(io)?;
     let mut found = vec![0; expected.len() + 1];
-    let count = file.read_at(&mut found, 0).map_err(io)?;
+    let count = disk::read(&*file, &mut found, 0).map_err(io)?;
     found.truncate(count);
     let wrong = found.iter().zip(&expected).position(|(found, expected)| found != expected);
     let wrong = wrong.or((found.len() != expected.len()).then_some(expected.len()));
