@@ -29,6 +29,8 @@ mod forget;
 mod limits;
 mod lookup;
 mod poison;
+#[cfg(any(test, feature = "simulation"))]
+mod probe;
 mod prune;
 mod queue;
 mod recovery;

@@ -401,6 +401,12 @@ impl CommitQueue {
         })
     }
 
+    /// Whether the log is being closed.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.state.lock().sealed
+    }
+
     /// Takes no more frames; returns the ticket of the last.
     pub(crate) fn seal(&self) -> Ticket {
         self.state.lock().sealed = true;

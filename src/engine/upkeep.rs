@@ -112,7 +112,7 @@ impl Engine {
         }
     }
 
-    fn interval_ms(&self) -> Option<u64> {
+    pub(super) fn interval_ms(&self) -> Option<u64> {
         match self.options.durability {
             Durability::Interval(interval) => {
                 Some(u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1))
@@ -122,7 +122,7 @@ impl Engine {
     }
 
     /// How long until the interval since the last sync is over; `None` if it is.
-    fn until_sync_ms(&self, interval_ms: u64) -> Option<u64> {
+    pub(super) fn until_sync_ms(&self, interval_ms: u64) -> Option<u64> {
         let synced_at_ms = self.upkeep.synced_at_ms.load(Ordering::Relaxed);
         let due_ms = synced_at_ms.saturating_add(interval_ms);
         due_ms.checked_sub(self.time.monotonic_ms())

@@ -12,19 +12,19 @@ use crate::ids::KeyHash;
 #[derive(Clone)]
 pub(crate) struct KeyHasher {
     keyed: SipHasher13,
-    /// Bits that are kept, so that a test can make all keys collide.
-    #[cfg(test)]
+    /// Bits that are kept, so that a simulation can make all keys collide.
+    #[cfg(any(test, feature = "simulation"))]
     mask: u64,
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "simulation"))]
 thread_local! {
     /// The mask of hashers that this thread makes.
     static MASK: std::cell::Cell<u64> = const { std::cell::Cell::new(u64::MAX) };
 }
 
-/// Runs a test in which hashes keep only these bits.
-#[cfg(test)]
+/// Runs something in which hashes keep only these bits.
+#[cfg(any(test, feature = "simulation"))]
 pub(crate) fn with_masked_hashes<T>(mask: u64, run: impl FnOnce() -> T) -> T {
     let before = MASK.replace(mask);
     let result = run();
@@ -36,7 +36,7 @@ impl KeyHasher {
     pub(crate) fn new(key: &[u8; 16]) -> Self {
         Self {
             keyed: SipHasher13::new_with_key(key),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "simulation"))]
             mask: MASK.get(),
         }
     }
@@ -48,7 +48,7 @@ impl KeyHasher {
         hasher.write(scope);
         hasher.write(key);
         let hash = hasher.finish();
-        #[cfg(test)]
+        #[cfg(any(test, feature = "simulation"))]
         let hash = hash & self.mask;
         KeyHash(hash)
     }

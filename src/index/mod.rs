@@ -9,7 +9,7 @@ mod location;
 mod shard;
 
 pub(crate) use hasher::KeyHasher;
-#[cfg(test)]
+#[cfg(any(test, feature = "simulation"))]
 pub(crate) use hasher::with_masked_hashes;
 pub(crate) use location::{Geometry, Location};
 pub(crate) use shard::{Candidates, IndexShard};

@@ -35,6 +35,15 @@ impl<T> Pending<T> {
         Self { inner, state }
     }
 
+    /// What was decided and not told yet.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn decided(&self) -> Option<&T> {
+        match &self.state {
+            State::Waiting { value, .. } => Some(value),
+            _ => None,
+        }
+    }
+
     pub(crate) fn inner(&self) -> &Arc<Inner> {
         &self.inner
     }

@@ -33,6 +33,11 @@ impl ClaimCall {
         self.deciding.wait()
     }
 
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn deciding(&self) -> &Deciding {
+        &self.deciding
+    }
+
     fn open(&mut self) -> Result<()> {
         if let Some(request) = self.request.take() {
             self.deciding.claim = Some(self.deciding.inner()?.engine.open_claim(request)?);
@@ -66,6 +71,12 @@ pub(crate) struct Deciding {
 impl Deciding {
     pub(crate) fn new(inner: Arc<Inner>, claim: Option<OpenClaim>) -> Self {
         Self { inner: Some(inner), claim, decided: None, left: LeftWaker::None }
+    }
+
+    /// What was decided and not told yet.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn decided(&self) -> Option<&Decided> {
+        self.decided.as_ref()
     }
 
     fn inner(&self) -> Result<&Arc<Inner>> {

@@ -66,6 +66,11 @@ impl FlightCall {
         }
     }
 
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn deciding(&self) -> &Deciding {
+        &self.deciding
+    }
+
     fn look(&mut self, outcome: Outcome) -> Look {
         let InFlight { inner, claim, ended, lease_left_ms, caller, attempt } = match outcome {
             Outcome::InFlight(flight) => flight,

@@ -316,6 +316,11 @@ impl Store {
         self.inner.engine.step_upkeep();
     }
 
+    /// What the store is made of.
+    pub(crate) fn engine(&self) -> &crate::engine::Engine {
+        &self.inner.engine
+    }
+
     /// How many claims are in flight, counted one by one.
     #[cfg(test)]
     pub(crate) fn count_flights(&self) -> usize {

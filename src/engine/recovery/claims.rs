@@ -3,7 +3,7 @@
 //! Claims are believed from the newest valid restatement on and from nowhere else, so that a claim
 //! frame in an old segment cannot come back after its completion has expired with a younger one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::census::{Census, Counted, each_frame};
 use crate::engine::batch::Ticket;
@@ -17,7 +17,8 @@ use crate::types::{Checkpoint, DropPolicy, Fingerprint, Key, Scope};
 /// The claims in flight, by token; at most one a key.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
-    flights: HashMap<Token, Flight>,
+    /// In the order of their tokens, so that what follows from them is the same on every run.
+    flights: BTreeMap<Token, Flight>,
     by_key: HashMap<(Scope, Key), Token>,
 }
 

@@ -1,0 +1,24 @@
+//! What a simulation asks an engine: questions that no caller of the store has.
+
+use super::Engine;
+
+impl Engine {
+    /// Whether nobody holds the locks that a commit needs, so that one may be made in the middle of
+    /// something else.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.writer.try_lock().is_some()
+            && self.catalog.try_lock().is_some()
+            && self.next.try_lock().is_some()
+    }
+
+    /// Whether changes are still taken: neither poisoned nor closed.
+    pub(crate) fn takes_changes(&self) -> bool {
+        !self.is_poisoned() && !self.queue.is_sealed()
+    }
+
+    /// Whether the next round of upkeep syncs what was written in `Interval` mode.
+    pub(crate) fn is_sync_due(&self) -> bool {
+        let until = self.interval_ms().map(|interval_ms| self.until_sync_ms(interval_ms));
+        until.is_some_and(|left_ms| left_ms.is_none_or(|left_ms| left_ms == 0))
+    }
+}

@@ -1,0 +1,25 @@
+//! The simulator: a whole store with hundreds of clients in a world that one number decides.
+//!
+//! A seed draws a [profile](profile) (how many keys, which faults, which clock) and a schedule of
+//! [steps](step). Clients are tasks on an [executor](executor) without threads; the disk, the clock
+//! and randomness are simulated; in the middle of a disk call [others may run](interlude), time may
+//! pass, or the machine may go off. Every decision is judged by a [model](model) in the moment it is
+//! taken, and after each crash the next process must find what the model says it may.
+//!
+//! Two runs of a seed are the same, to the byte.
+
+mod client;
+mod coverage;
+mod dice;
+mod executor;
+mod interlude;
+mod life;
+mod model;
+mod profile;
+mod run;
+mod step;
+mod watch;
+mod world;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,302 @@
+//! What may be found after a crash (promises 2 and 7): the store as some prefix of the log left it,
+//! no shorter than what was promised, and with every claim ownerless.
+
+use super::page::{Flight, Page, Span, Stage};
+use super::said::{Seen, Shown};
+use super::{KeyId, Look, Model, Times, Verdict};
+use crate::DropPolicy;
+
+/// How much must be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// The process died: everything that was told.
+    Told,
+    /// The power went: everything that was promised to be on stable storage.
+    Durable,
+    /// Damage was reported: anything that ever was.
+    Anything,
+}
+
+impl Model {
+    /// The pages that a look at a key may show.
+    pub(crate) fn shown_to(&self, look: &Look) -> Vec<Page> {
+        self.versions(look).cloned().collect()
+    }
+
+    /// Judges a look at a key that may have shown one of these pages.
+    pub(crate) fn check_seen(pages: &[Page], times: Times, seen: &Seen) -> Verdict {
+        let fits = |page: &Page| match (&page.flight, seen) {
+            (Some(flight), Seen::InFlight { token, attempt }) => {
+                (flight.token, flight.attempt) == (*token, *attempt)
+                    && flight.stage != Stage::Unresolved
+            }
+            (Some(flight), Seen::Unresolved { token, attempt }) => {
+                (flight.token, flight.attempt) == (*token, *attempt)
+                    && flight.stage == Stage::Unresolved
+            }
+            (Some(flight), Seen::Nothing) => {
+                flight.end_of_abandoned().is_some_and(|end| end.may_be_over(times.now))
+            }
+            (None, Seen::Nothing) => {
+                page.done.as_ref().is_none_or(|done| done.expires_ms <= times.now.hi)
+            }
+            (None, Seen::Done(shown)) => {
+                page.live(times.now).is_some_and(|done| shown.is(done))
+            }
+            _ => false,
+        };
+        match pages.iter().any(fits) {
+            true => Ok(()),
+            false => Err(format!("a key is seen as {seen:?} at {times:?}: {pages:?}")),
+        }
+    }
+
+    /// What a key whose record cannot be read is taken for: the record.
+    pub(crate) fn unreadable(&self, key: KeyId) -> Seen {
+        let mut old = self.history.iter().rev().filter(|(of, _)| *of == key);
+        match old.find_map(|(_, page)| page.done.as_ref()) {
+            Some(done) => Seen::Done(Shown {
+                token: done.token,
+                attempt: done.attempt,
+                size: Some(done.size),
+                completed_ms: done.completed_ms,
+                expires_ms: done.expires_ms,
+            }),
+            None => Seen::Nothing,
+        }
+    }
+
+    /// Judges what the next process sees of every key, and goes on from there.
+    pub(crate) fn recover(&mut self, seen: &[Seen], times: Times, bound: Bound) -> Verdict {
+        let least = match bound {
+            Bound::Told => self.handed.max(self.durable),
+            Bound::Durable => self.durable,
+            Bound::Anything => return self.adopt(seen, times),
+        };
+        let floor_ms = self.floor(least);
+        if times.now.hi < floor_ms {
+            return Err(format!("promise 6: store time was {floor_ms} and is {:?}", times.now));
+        }
+        let Some(pages) = self.matching(seen, times, least) else {
+            return Err(self.explain(seen, times, least));
+        };
+        self.restart(pages, seen, times, floor_ms);
+        Ok(())
+    }
+
+    /// Store time of the entries below a number.
+    fn floor(&self, number: u64) -> u64 {
+        let count = usize::try_from(number.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        let times = self.log.iter().take(count).map(|entry| entry.at_ms);
+        times.fold(self.floor_ms, u64::max)
+    }
+
+    /// The pages that explain what is seen: those of the last prefix that does, with all the
+    /// checkpoints of those that do.
+    fn matching(&self, seen: &[Seen], times: Times, least: u64) -> Option<Vec<Page>> {
+        let mut pages = self.base.clone();
+        let fits = |key: KeyId, page: &Page| self.may_be(page, key, &seen[key], times);
+        let mut wrong = (0..pages.len()).filter(|key| !fits(*key, &pages[*key])).count();
+        let mut found: Option<Vec<Page>> = None;
+        let mut number = self.first;
+        let mut entries = self.log.iter();
+        loop {
+            if wrong == 0 && number >= least {
+                found = Some(merge(found, &pages));
+            }
+            let Some(entry) = entries.next() else { return found };
+            let page = &mut pages[entry.key];
+            wrong -= usize::from(!fits(entry.key, page));
+            page.clone_from(&entry.page);
+            wrong += usize::from(!fits(entry.key, page));
+            number += 1;
+        }
+    }
+
+    /// Whether a key that the log leaves as `page` may be seen so by the next process.
+    fn may_be(&self, page: &Page, key: KeyId, seen: &Seen, times: Times) -> bool {
+        let is = |flight: &Flight, token: u64, attempt: u32| {
+            (flight.token, flight.attempt) == (token, attempt)
+        };
+        let current = &self.pages[key];
+        let ghost = page.ghost.as_ref().or(current.ghost.as_ref());
+        match seen {
+            Seen::InFlight { token, attempt } => match &page.flight {
+                Some(flight) => is(flight, *token, *attempt) && self.becomes(flight, key, false),
+                None => ghost.is_some_and(|ghost| is(ghost, *token, *attempt)),
+            },
+            Seen::Unresolved { token, attempt } => page.flight.as_ref().is_some_and(|flight| {
+                is(flight, *token, *attempt) && self.becomes(flight, key, true)
+            }),
+            Seen::Done(shown) => {
+                page.flight.is_none() && page.live(times.now).is_some_and(|done| shown.is(done))
+            }
+            Seen::Nothing => match &page.flight {
+                Some(flight) => self.may_be_gone(flight, key, times),
+                None => page.done.as_ref().is_none_or(|done| done.expires_ms <= times.now.hi),
+            },
+        }
+    }
+
+    /// Whether a claim becomes unresolved, or merely abandoned, when its process ends.
+    fn becomes(&self, flight: &Flight, key: KeyId, unresolved: bool) -> bool {
+        if flight.stage == Stage::Unresolved {
+            return unresolved;
+        }
+        let by = |policy: DropPolicy| (policy == DropPolicy::Unresolved) == unresolved;
+        let current = self.pages[key].flight.as_ref();
+        let in_memory = current.filter(|current| current.token == flight.token);
+        by(flight.logged_policy) || by(flight.policy) || in_memory.is_some_and(|f| by(f.policy))
+    }
+
+    /// Whether a claim was abandoned so long ago that the next process forgets it at once.
+    fn may_be_gone(&self, flight: &Flight, key: KeyId, times: Times) -> bool {
+        let over = |flight: &Flight| {
+            flight.end_of_abandoned().is_some_and(|end| end.may_be_over(times.now))
+        };
+        let current = &self.pages[key];
+        let in_memory = current.flight.iter().chain(&current.ghost);
+        over(flight) || in_memory.filter(|other| other.token == flight.token).any(over)
+    }
+
+    /// Goes on from the pages of a prefix.
+    fn restart(&mut self, mut pages: Vec<Page>, seen: &[Seen], times: Times, floor_ms: u64) {
+        for (key, (page, seen)) in pages.iter_mut().zip(seen).enumerate() {
+            let current = std::mem::take(&mut self.pages[key]);
+            let ghost = page.ghost.take().or(current.ghost);
+            let in_memory = current.flight.as_ref().or(ghost.as_ref());
+            if page.flight.is_none() && matches!(seen, Seen::InFlight { .. }) {
+                page.flight.clone_from(&ghost);
+            }
+            if let Some(flight) = &mut page.flight {
+                let since = abandoned_since(flight, in_memory).unwrap_or(floor_ms).min(floor_ms);
+                orphan(flight, seen, Span { lo: since, hi: times.latest.hi });
+            }
+            if *seen == Seen::Nothing {
+                page.ghost = page.flight.take().or(ghost);
+            }
+        }
+        self.go_on_from(pages, floor_ms);
+    }
+
+    fn go_on_from(&mut self, pages: Vec<Page>, floor_ms: u64) {
+        self.first += self.log.len() as u64;
+        self.log.clear();
+        self.durable = self.first;
+        self.handed = self.first;
+        self.newest.fill(self.first);
+        self.base.clone_from(&pages);
+        self.pages = pages;
+        self.replaced.clear();
+        self.looks = 0;
+        self.floor_ms = floor_ms;
+    }
+
+    /// Takes in what is seen of a damaged store: nothing that never was.
+    fn adopt(&mut self, seen: &[Seen], times: Times) -> Verdict {
+        let mut pages = Vec::with_capacity(seen.len());
+        for (key, seen) in seen.iter().enumerate() {
+            let old = self.history.iter().rev().filter(|(of, _)| *of == key);
+            let mut old = old.map(|(_, page)| page);
+            let page = match seen {
+                Seen::Nothing => Some(Page::default()),
+                Seen::Done(shown) => old
+                    .find(|page| page.done.as_ref().is_some_and(|done| shown.is(done)))
+                    .map(|page| Page { flight: None, ..page.clone() }),
+                Seen::InFlight { token, attempt } | Seen::Unresolved { token, attempt } => {
+                    self.adopt_flight(key, (*token, *attempt), seen, times)
+                }
+            };
+            let Some(page) = page else {
+                return Err(format!("key {key} is seen as {seen:?}, which it never was"));
+            };
+            pages.push(page);
+        }
+        self.go_on_from(pages, 0);
+        Ok(())
+    }
+
+    fn adopt_flight(
+        &self,
+        key: KeyId,
+        told: (u64, u32),
+        seen: &Seen,
+        times: Times,
+    ) -> Option<Page> {
+        let old = self.history.iter().filter(|(of, _)| *of == key);
+        let flights = old.filter_map(|(_, page)| page.flight.as_ref());
+        let same: Vec<&Flight> =
+            flights.filter(|flight| (flight.token, flight.attempt) == told).collect();
+        let mut flight = (*same.last()?).clone();
+        flight.checkpoints = same.iter().flat_map(|flight| flight.checkpoints.clone()).collect();
+        flight.checkpoints.push(None);
+        orphan(&mut flight, seen, Span { lo: 0, hi: times.latest.hi });
+        Some(Page { flight: Some(flight), ..Page::default() })
+    }
+
+    /// Says what is wrong with what is seen.
+    fn explain(&self, seen: &[Seen], times: Times, least: u64) -> String {
+        let mut pages = self.base.clone();
+        for entry in self.log.iter().take((least.saturating_sub(self.first)) as usize) {
+            pages[entry.key].clone_from(&entry.page);
+        }
+        let wrong = |key: &KeyId| !self.may_be(&pages[*key], *key, &seen[*key], times);
+        let mut text = format!(
+            "promise 2: what the next process sees is no prefix of the log from {least} to {}, \
+             at {}",
+            self.logged(),
+            times.now.hi
+        );
+        for key in (0..pages.len()).filter(wrong) {
+            text += &format!("\n  key {key} is seen as {:?}: {:?}", seen[key], pages[key]);
+            let later = self.log.iter().filter(|entry| entry.key == key);
+            for entry in later.skip_while(|entry| entry.page != pages[key]).skip(1) {
+                text += &format!("\n    then {:?}", entry.page);
+            }
+        }
+        text
+    }
+}
+
+/// Since when a claim may have been abandoned, if it was before its process ended.
+fn abandoned_since(flight: &Flight, in_memory: Option<&Flight>) -> Option<u64> {
+    let since = |flight: &Flight| match flight.stage {
+        Stage::Abandoned { at } | Stage::Held { swept: Some(at), .. } => Some(at.lo),
+        _ => None,
+    };
+    let in_memory = in_memory.filter(|current| current.token == flight.token);
+    since(flight).or(in_memory.and_then(since))
+}
+
+/// What the next process makes of a claim: nobody holds it any more.
+fn orphan(flight: &mut Flight, seen: &Seen, at: Span) {
+    if matches!(seen, Seen::Unresolved { .. }) {
+        flight.stage = Stage::Unresolved;
+        return;
+    }
+    flight.stage = Stage::Abandoned { at };
+    if flight.logged_policy == DropPolicy::Unresolved {
+        // It had been taken back, and a later segment says so.
+        flight.policy = DropPolicy::Hold;
+        flight.logged_policy = DropPolicy::Hold;
+    }
+}
+
+/// The newest pages, with the checkpoints of those that explain what is seen as well.
+fn merge(found: Option<Vec<Page>>, pages: &[Page]) -> Vec<Page> {
+    let all = |flight: &Flight| match flight.checkpoints.is_empty() {
+        true => vec![None],
+        false => flight.checkpoints.clone(),
+    };
+    let mut merged = pages.to_vec();
+    for (page, old) in merged.iter_mut().zip(found.into_iter().flatten()) {
+        if let (Some(flight), Some(old)) = (&mut page.flight, &old.flight)
+            && flight.token == old.token
+            && flight.checkpoints != old.checkpoints
+        {
+            flight.checkpoints = all(flight);
+            flight.checkpoints.extend(all(old));
+        }
+    }
+    merged
+}

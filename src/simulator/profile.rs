@@ -1,0 +1,122 @@
+//! What a run is like: drawn from its seed, so that a thousand seeds are a thousand different
+//! services on different disks (swarm testing; Groce and others, 2012).
+
+use std::time::Duration;
+
+use super::dice::{Dice, derive};
+use super::model::Rules;
+use crate::{Durability, Options};
+
+/// How long a schedule is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Length {
+    /// A few dozen steps and a crash or two: thousands of them a second.
+    #[default]
+    Short,
+    /// Thousands of steps with many lives.
+    Medium,
+    /// As many steps as are asked for, over many days, with hundreds of clients.
+    Long(u64),
+}
+
+/// What goes wrong in a run besides crashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Weather {
+    Fair,
+    /// Calls of the disk fail.
+    Faults,
+    /// The disk is full for a while.
+    Full,
+    /// Bits rot and writes go astray.
+    Rot,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Profile {
+    pub(crate) steps: u64,
+    pub(crate) keys: usize,
+    pub(crate) weather: Weather,
+    pub(crate) interval: Option<Duration>,
+    pub(crate) refuses_late: bool,
+    /// Which bits of a key's hash count.
+    pub(crate) hash_mask: u64,
+    /// At most this many clients at a time.
+    pub(crate) max_clients: usize,
+    /// How many tasks are polled in a step, at most.
+    pub(crate) polls: u64,
+    /// In how many of a hundred disk calls something else happens.
+    pub(crate) interludes: u64,
+    /// In how many of a hundred steps the process ends.
+    pub(crate) ends: u64,
+    /// In how many of a hundred steps the clock does something odd.
+    pub(crate) odd_clock: u64,
+    /// How many of a hundred clients are only looking.
+    pub(crate) lookers: u64,
+    pub(crate) ttls_ms: &'static [u64],
+    pub(crate) sizes: &'static [usize],
+    /// Whether a clock that leaps is believed at once, for tests of the mechanism itself.
+    pub(crate) leap_confirmation: Duration,
+}
+
+const SECOND: u64 = 1000;
+const HOUR: u64 = 3600 * SECOND;
+
+impl Profile {
+    pub(crate) fn draw(seed: u64, length: Length) -> Self {
+        let dice = Dice::new(derive(seed, 0));
+        let weather = match dice.below(10) {
+            0..=4 => Weather::Fair,
+            5..=7 => Weather::Faults,
+            8 => Weather::Full,
+            _ => Weather::Rot,
+        };
+        let (steps, keys, max_clients, ends) = match length {
+            Length::Short => (dice.between(8, 60), dice.between(1, 12), dice.between(2, 40), 12),
+            Length::Medium => (2000, dice.between(2, 60), 200, 2),
+            Length::Long(steps) => (steps, 2000, 400, 0),
+        };
+        let weather = if matches!(length, Length::Long(_)) { Weather::Fair } else { weather };
+        Self {
+            steps,
+            keys: keys as usize,
+            weather,
+            interval: dice.percent(25).then(|| Duration::from_millis(dice.between(1, 200))),
+            refuses_late: dice.percent(25),
+            hash_mask: dice.pick(&[u64::MAX, u64::MAX, u64::MAX, 0xFFF0_0000_0000_0001, 0], 0),
+            max_clients: max_clients as usize,
+            polls: dice.pick(&[2, 6, 12, 30], 6),
+            interludes: dice.pick(&[0, 2, 10, 40], 10),
+            ends,
+            odd_clock: dice.pick(&[0, 5, 20], 5),
+            lookers: dice.pick(&[5, 20, 50], 20),
+            ttls_ms: dice.pick::<&'static [u64]>(
+                &[&[24 * HOUR], &[5 * SECOND, HOUR, 24 * HOUR], &[SECOND, 3 * SECOND]],
+                &[HOUR],
+            ),
+            sizes: dice.pick::<&'static [usize]>(
+                &[&[0, 20, 300], &[20, 7000], &[6000, 8000], &[100, 9000]],
+                &[20],
+            ),
+            leap_confirmation: Duration::from_secs(600),
+        }
+    }
+
+    pub(crate) fn options(&self) -> Options {
+        let durability = self.interval.map_or(Durability::Sync, Durability::Interval);
+        Options::new()
+            .segment_bytes(1 << 16)
+            .durability(durability)
+            .refuse_late_retries(self.refuses_late)
+            .leap_confirmation(self.leap_confirmation)
+    }
+
+    pub(crate) fn rules(&self) -> Rules {
+        Rules {
+            keys: self.keys,
+            syncs_each: self.interval.is_none(),
+            refuses_late: self.refuses_late,
+            rots: self.weather == Weather::Rot,
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! One run: a schedule of steps from a seed, played on a world.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use super::client::Client;
+use super::coverage::Coverage;
+use super::dice::derive;
+use super::interlude::within;
+use super::profile::{Length, Profile};
+use super::step::{Action, Advance, End, next};
+use super::world::World;
+use crate::index::with_masked_hashes;
+use crate::simulation::{Disk, Survival};
+
+/// What came of a run.
+#[derive(Debug)]
+pub(crate) struct Played {
+    pub(crate) broken: Option<String>,
+    pub(crate) coverage: Coverage,
+    pub(crate) digest: u64,
+    pub(crate) trace: Vec<String>,
+}
+
+/// Plays those steps of a seed's schedule that `keep` names.
+pub(crate) fn play(
+    seed: u64,
+    length: Length,
+    traced: bool,
+    keep: &mut dyn FnMut(u64) -> bool,
+) -> Played {
+    let profile = Profile::draw(seed, length);
+    with_masked_hashes(profile.hash_mask, || {
+        let world = World::new(profile, traced);
+        let played = within(&world, || {
+            catch_unwind(AssertUnwindSafe(|| world.play(seed, keep)))
+        });
+        if let Err(panic) = played {
+            let said = panic.downcast_ref::<String>().map(String::as_str);
+            let said = said.or(panic.downcast_ref::<&str>().copied()).unwrap_or("something");
+            world.break_promise(format!("the store panics: {said}"));
+        }
+        world.dead.set(true);
+        world.clients.clear();
+        world.set_store(None);
+        Played {
+            broken: world.take_broken(),
+            coverage: world.coverage.take(),
+            digest: world.digest(),
+            trace: world.take_trace(),
+        }
+    })
+}
+
+impl World {
+    fn play(self: &Rc<Self>, seed: u64, keep: &mut dyn FnMut(u64) -> bool) {
+        self.dice.reseed(derive(seed, 2));
+        self.say(|| format!("{:?}", self.profile));
+        self.create(seed);
+        for step in 1..=self.profile.steps {
+            if self.is_broken() || self.store().is_none() {
+                return;
+            }
+            if !keep(step) {
+                continue;
+            }
+            self.begin_step(step, derive(seed, step + 2));
+            let action = next(&self.dice, &self.profile);
+            self.say(|| format!("{action:?}"));
+            self.act(action);
+            self.run_clients();
+            self.coverage.borrow_mut().hit("steps");
+        }
+        if self.is_broken() || self.store().is_none() {
+            return;
+        }
+        self.begin_step(u64::MAX, derive(seed, 3));
+        self.finish();
+    }
+
+    fn act(self: &Rc<Self>, action: Action) {
+        match action {
+            Action::Clients(count) => {
+                for _ in 0..count {
+                    self.welcome();
+                }
+            }
+            Action::Cancel => {
+                if self.clients.cancel_one(&self.dice) {
+                    self.hit("a client goes away");
+                }
+            }
+            Action::Commit => self.commit(),
+            Action::Upkeep => self.upkeep(),
+            Action::Rewrite => self.rewrite(),
+            Action::Advance(Advance::Ms(ms)) => self.advance(ms),
+            Action::Advance(Advance::ToDeadline(beside)) => self.advance_to_deadline(beside),
+            Action::StepWall(ms) => {
+                self.hit("the wall clock is set");
+                self.clock.borrow().step_wall(ms);
+            }
+            Action::End(End::Close) => self.close(),
+            Action::End(End::Crash(calls, survival)) => self.crash_within(calls, survival),
+            Action::Fault(calls) => {
+                let (disk, fault) = (self.disk(), self.any_fault());
+                self.trouble.set(true);
+                self.hit("a fault is planned");
+                disk.fail_at(disk.calls() + calls, fault);
+            }
+            Action::Room(room) => self.set_room(room),
+            Action::Rot => self.rot(),
+        }
+    }
+
+    /// A new client, if there is room for one.
+    fn welcome(self: &Rc<Self>) {
+        let Some(store) = self.store() else { return };
+        if self.clients.len() < self.profile.max_clients {
+            self.hit("clients");
+            self.clients.spawn(Client::new(self.clone(), store).live());
+        }
+    }
+
+    fn run_clients(&self) {
+        for _ in 0..self.dice.below(self.profile.polls + 1) {
+            if self.dead.get() || self.is_broken() {
+                break;
+            }
+            if self.dice.percent(20) {
+                self.commit();
+            } else if !self.clients.poll_one(&self.dice) {
+                break;
+            }
+        }
+        if self.dead.get() && !self.is_broken() {
+            self.crash(self.dice.pick(&CUTS, Survival::Nothing));
+        }
+    }
+
+    fn commit(&self) {
+        if self.store().is_some_and(|store| store.step_commit()) {
+            self.hit("committed");
+        }
+    }
+
+    /// Prunes, or else compacts.
+    fn rewrite(&self) {
+        let Some(store) = self.store() else { return };
+        if store.step_prune() {
+            self.hit("pruned a segment");
+        } else if store.step_compact() {
+            self.hit("compacted");
+        }
+    }
+
+    fn upkeep(&self) {
+        let Some(store) = self.store() else { return };
+        let begin = self.times(&store);
+        let (logged, told) = {
+            let model = self.model.borrow();
+            (model.logged(), model.told_so_far())
+        };
+        let due = store.engine().is_sync_due();
+        store.step_upkeep();
+        if self.dead.get() {
+            return;
+        }
+        let end = self.times(&store);
+        let alone = self.model.borrow().logged() == logged && begin.mono == end.mono;
+        if store.engine().is_poisoned() {
+            self.hit("poisoned");
+            if !self.trouble.get() && !self.rotten.get() {
+                self.break_promise(format!("poisoned: {:?}", store.engine().failure()));
+            }
+            return;
+        }
+        self.judge(|model| {
+            model.sweep(begin, end, alone);
+            if due {
+                model.synced(told);
+            }
+            Ok(())
+        });
+    }
+
+    /// The process dies in the middle of what happens next, so many disk calls from now.
+    fn crash_within(self: &Rc<Self>, calls: u64, survival: Survival) {
+        let disk = self.disk();
+        self.off_at.set(disk.calls() + calls);
+        disk.crash_at(self.off_at.get());
+        for _ in 0..4 {
+            self.welcome();
+        }
+        for _ in 0..40 {
+            if self.dead.get() || self.is_broken() {
+                break;
+            }
+            match self.dice.below(10) {
+                0 => self.upkeep(),
+                1 => self.rewrite(),
+                2..=4 => self.commit(),
+                _ => {
+                    self.clients.poll_one(&self.dice);
+                }
+            }
+        }
+        self.off_at.set(u64::MAX);
+        if !self.is_broken() {
+            self.crash(survival);
+        }
+    }
+
+    /// Leaves so much room on the disk.
+    fn set_room(&self, room: Option<u64>) {
+        let disk = self.disk();
+        let names = disk.list().unwrap_or_default();
+        let used: usize = names.iter().filter_map(|name| disk.file(name)).map(|f| f.len()).sum();
+        disk.set_capacity(room.map_or(u64::MAX, |room| used as u64 + room));
+        self.trouble.set(true);
+        self.hit(if room.is_some() { "the disk fills up" } else { "the disk has room again" });
+    }
+
+    /// Lets time pass to close to the next deadline.
+    fn advance_to_deadline(&self, beside: i64) {
+        let Some(store) = self.store() else { return };
+        let times = self.times(&store);
+        let next = self.model.borrow().next_deadline(times);
+        if let Some(ms) = next.and_then(|ms| ms.checked_add_signed(beside)) {
+            self.hit("time passes to a deadline");
+            self.advance(ms);
+        }
+    }
+
+    /// Runs everything to its end, then closes and opens the store once more.
+    fn finish(&self) {
+        self.disk().clear_faults();
+        self.disk().set_capacity(u64::MAX);
+        self.wake_paused(u64::MAX);
+        for _ in 0..100 {
+            self.settle_down();
+            if self.is_broken() || self.dead.get() || self.clients.len() == 0 {
+                break;
+            }
+            // Those who wait for a lease or a limit.
+            self.advance(30_000);
+            self.upkeep();
+        }
+        if self.is_broken() || self.dead.get() {
+            return;
+        }
+        if self.clients.len() > 0 {
+            let count = self.clients.len();
+            return self.break_promise(format!("promise 8: {count} clients wait for ever"));
+        }
+        self.close();
+    }
+
+    /// Polls and commits until there is nothing left to do.
+    fn settle_down(&self) {
+        loop {
+            let polled = self.clients.poll_one(&self.dice);
+            if self.is_broken() || self.dead.get() {
+                return;
+            }
+            let committed = self.store().is_some_and(|store| store.step_commit());
+            if !polled && !committed {
+                return;
+            }
+        }
+    }
+}
+
+/// What a crash may leave that came in the middle of something else.
+const CUTS: [Survival; 5] = [
+    Survival::Nothing,
+    Survival::Everything,
+    Survival::Random,
+    Survival::Torn,
+    Survival::Reordered,
+];
+
