@@ -184,10 +184,18 @@ impl Engine {
         }
         if let Some(difference) = request.fingerprint.difference(&flight.fingerprint) {
             self.counters.mismatches.add(1);
-            let in_flight = !matches!(flight.state, State::Completing { .. });
+            let in_flight = match &flight.state {
+                State::Completing { record } => record.expires_at <= self.time.now(),
+                _ => true,
+            };
             return told(Decision::Mismatch { difference, in_flight });
         }
         match &flight.state {
+            // Its completion is on its way and has expired: the key is free once it is on disk.
+            State::Completing { record } if record.expires_at <= self.time.now() => {
+                self.counters.in_flight.add(1);
+                told(in_flight(flight, self.time.monotonic_ms()))
+            }
             State::Completing { record } => {
                 self.counters.replays.add(1);
                 let record = record.clone();

@@ -48,6 +48,10 @@ impl Engine {
             if let Some(flight) = shard.flight(hash, scope, key) {
                 let (token, attempt) = (flight.token, flight.attempt);
                 let found = match &flight.state {
+                    State::Completing { record } if record.expires_at <= self.time.now() => {
+                        self.note_expiry_told();
+                        Found::Nothing
+                    }
                     State::Completing { record } => Found::Completed(record.clone()),
                     State::Unresolved { since } => {
                         Found::Unresolved { token, attempt, since: *since }

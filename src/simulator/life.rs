@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::dice::derive;
 use super::interlude::InterludeDisk;
-use super::model::{Bound, Seen, Times};
+use super::model::{Bound, Found, Seen};
 use super::profile::Weather;
 use super::world::World;
 use crate::simulation::{Clock, Disk, Environment, Fault, SimClock, SimRandom, Survival};
@@ -81,25 +81,27 @@ impl World {
         let closed = store.close(timeout).wait();
         let remain = closed.as_ref().map_or(0, |closed| closed.remaining);
         self.note([21, remain as u64, 0], || format!("closed: {closed:?}"));
-        drop(store);
         if self.dead.get() {
             return;
         }
         match closed {
-            Ok(closed) if closed.remaining == 0 => {
-                self.hit("closed cleanly");
-                let logged = self.model.borrow().logged();
-                self.judge(|model| Ok(model.synced(logged)));
-            }
+            Ok(closed) if closed.remaining == 0 => self.hit("closed cleanly"),
             // It closes when the last claim is gone.
             Ok(_) => self.hit("closed with claims out"),
             Err(error) => self.check_error("closing", &error),
         }
-        if self.is_broken() {
+        self.clients.clear();
+        self.wake_paused(u64::MAX);
+        let is_whole = store.engine().failure().is_none();
+        drop(store);
+        self.set_store(None);
+        if self.is_broken() || self.dead.get() {
             return;
         }
-        self.dead.set(true);
-        self.bury();
+        let logged = self.model.borrow().logged();
+        if is_whole && !self.trouble.get() {
+            self.judge(|model| Ok(model.synced(logged)));
+        }
         let disk = self.disk().crash(Survival::Everything, 0);
         *self.disk.borrow_mut() = disk;
         if self.dice.percent(30) {
@@ -114,6 +116,7 @@ impl World {
         self.closing.set(false);
         self.trouble.set(false);
         self.recovering.set(true);
+        let mut again = false;
         for attempt in 0.. {
             self.arm(attempt);
             let opened = self.try_open(derive(seed, attempt));
@@ -128,10 +131,11 @@ impl World {
             match opened {
                 Ok(store) if !off => {
                     self.recovering.set(false);
-                    self.found(store, bound);
+                    self.found(store, bound, again);
                     break;
                 }
                 opened => {
+                    again = true;
                     if off {
                         self.hit("crash during recovery");
                         drop(opened);
@@ -210,7 +214,7 @@ impl World {
     }
 
     /// Judges a store that was just opened.
-    fn found(&self, store: Store, mut bound: Bound) {
+    fn found(&self, store: Store, mut bound: Bound, again: bool) {
         let report = store.recovery();
         self.say(|| format!("opened: {report:?}"));
         self.hit("recovered");
@@ -228,11 +232,12 @@ impl World {
         }
         let begin = self.times(&store);
         let Some(seen) = self.see_all(&store) else { return };
-        let times: Times = begin.until(self.times(&store));
+        let times = begin.until(self.times(&store));
         for (key, seen) in seen.iter().enumerate() {
             self.note([22, key as u64, code(seen)], || format!("key {key} is found: {seen:?}"));
         }
-        self.judge(|model| model.recover(&seen, times, bound));
+        let found = Found { seen: &seen, times, bound, again };
+        self.judge(|model| model.recover(&found));
         self.set_store(Some(store));
     }
 
@@ -245,7 +250,7 @@ impl World {
                 Ok(entry) => all.push(Seen::new(entry.as_ref())),
                 Err(error) if self.rotten.get() && error.kind() == ErrorKind::Corrupt => {
                     self.hit("damage: a record cannot be read");
-                    all.push(self.model.borrow().unreadable(key));
+                    all.push(Seen::Unreadable);
                 }
                 Err(error) if self.trouble.get() => {
                     self.say(|| format!("{error:?}"));
@@ -294,6 +299,7 @@ impl World {
 fn code(seen: &Seen) -> u64 {
     match seen {
         Seen::Nothing => 0,
+        Seen::Unreadable => 4,
         Seen::InFlight { token, .. } => token << 2 | 1,
         Seen::Unresolved { token, .. } => token << 2 | 2,
         Seen::Done(shown) => shown.token << 2 | 3,

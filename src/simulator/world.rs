@@ -243,23 +243,20 @@ impl World {
 
     /// Called before each disk call of the store.
     pub(crate) fn during_disk_call(&self, call: Call) {
-        if self.dead.get() {
-            return;
+        if !self.dead.get()
+            && !self.recovering.get()
+            && !self.is_broken()
+            && self.depth.get() < MAX_DEPTH
+            && self.dice.percent(self.profile.interludes)
+        {
+            self.depth.set(self.depth.get() + 1);
+            self.interlude(call);
+            self.depth.set(self.depth.get() - 1);
         }
-        if self.disk.borrow().calls() >= self.off_at.get() {
+        if !self.dead.get() && self.disk.borrow().calls() >= self.off_at.get() {
             self.say(|| "the machine goes off".into());
             self.dead.set(true);
-            return;
         }
-        if self.recovering.get() || self.depth.get() >= MAX_DEPTH || self.is_broken() {
-            return;
-        }
-        if !self.dice.percent(self.profile.interludes) {
-            return;
-        }
-        self.depth.set(self.depth.get() + 1);
-        self.interlude(call);
-        self.depth.set(self.depth.get() - 1);
     }
 
     fn interlude(&self, call: Call) {

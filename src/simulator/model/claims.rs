@@ -56,19 +56,27 @@ impl Model {
             Said::Replay(shown) => {
                 live.is_some_and(|done| same(done.payload) && shown.is(done))
             }
-            Said::InFlight { attempt } => page.flight.as_ref().is_some_and(|flight| {
-                let held = matches!(flight.stage, Stage::Held { until, .. }
-                    if !until.is_over(times.mono));
-                held && same(flight.payload) && flight.attempt == *attempt
-            }),
-            Said::Mismatch { difference: told, in_flight: true } => {
-                page.flight.as_ref().is_some_and(|flight| {
+            Said::InFlight { attempt } => match &page.flight {
+                Some(flight) => {
+                    let held = matches!(flight.stage, Stage::Held { until, .. }
+                        if !until.is_over(times.mono));
+                    held && same(flight.payload) && flight.attempt == *attempt
+                }
+                None => self.expired_on_its_way(page, ask.key, times.now).is_some_and(|done| {
+                    same(done.payload) && done.attempt == *attempt
+                }),
+            },
+            Said::Mismatch { difference: told, in_flight: true } => match &page.flight {
+                Some(flight) => {
                     let end = flight.end_of_abandoned();
                     let over = matches!(flight.stage, Stage::Abandoned { .. })
                         && end.is_some_and(|end| end.is_over(times.now));
                     !over && difference(ask.payload, flight.payload) == Some(*told)
-                })
-            }
+                }
+                None => self.expired_on_its_way(page, ask.key, times.now).is_some_and(|done| {
+                    difference(ask.payload, done.payload) == Some(*told)
+                }),
+            },
             Said::Mismatch { difference: told, in_flight: false } => {
                 live.is_some_and(|done| difference(ask.payload, done.payload) == Some(*told))
             }
@@ -79,6 +87,11 @@ impl Model {
             }),
             Said::Expired(past) => self.rules.refuses_late && is_past(page, times.now, past),
         }
+    }
+
+    /// A completion that expired on its way to disk: its claim is in flight until it is there.
+    fn expired_on_its_way<'a>(&self, page: &'a Page, key: KeyId, now: Span) -> Option<&'a Done> {
+        page.expired(now).filter(|_| self.newest[key] > self.handed)
     }
 
     /// A lease ran out under the policy `Unresolved`.

@@ -21,7 +21,7 @@ mod said;
 use std::collections::VecDeque;
 
 pub(crate) use claims::Ask;
-pub(crate) use recovery::Bound;
+pub(crate) use recovery::{Bound, Found};
 pub(crate) use page::{Page, Span, Stage, body_of};
 pub(crate) use said::{Said, Seen, checkpoint_of};
 

@@ -2,7 +2,7 @@
 //! no shorter than what was promised, and with every claim ownerless.
 
 use super::page::{Flight, Page, Span, Stage};
-use super::said::{Seen, Shown};
+use super::said::Seen;
 use super::{KeyId, Look, Model, Times, Verdict};
 use crate::DropPolicy;
 
@@ -15,6 +15,18 @@ pub(crate) enum Bound {
     Durable,
     /// Damage was reported: anything that ever was.
     Anything,
+}
+
+/// What the next process sees, and under which circumstances.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found<'a> {
+    /// By key.
+    pub(crate) seen: &'a [Seen],
+    pub(crate) times: Times,
+    pub(crate) bound: Bound,
+    /// Whether it is not the first process to recover: an earlier one has said of claims that they
+    /// are abandoned, and was cut short.
+    pub(crate) again: bool,
 }
 
 impl Model {
@@ -51,36 +63,21 @@ impl Model {
         }
     }
 
-    /// What a key whose record cannot be read is taken for: the record.
-    pub(crate) fn unreadable(&self, key: KeyId) -> Seen {
-        let mut old = self.history.iter().rev().filter(|(of, _)| *of == key);
-        match old.find_map(|(_, page)| page.done.as_ref()) {
-            Some(done) => Seen::Done(Shown {
-                token: done.token,
-                attempt: done.attempt,
-                size: Some(done.size),
-                completed_ms: done.completed_ms,
-                expires_ms: done.expires_ms,
-            }),
-            None => Seen::Nothing,
-        }
-    }
-
     /// Judges what the next process sees of every key, and goes on from there.
-    pub(crate) fn recover(&mut self, seen: &[Seen], times: Times, bound: Bound) -> Verdict {
-        let least = match bound {
+    pub(crate) fn recover(&mut self, found: &Found<'_>) -> Verdict {
+        let least = match found.bound {
             Bound::Told => self.handed.max(self.durable),
             Bound::Durable => self.durable,
-            Bound::Anything => return self.adopt(seen, times),
+            Bound::Anything => return self.adopt(found.seen, found.times),
         };
-        let floor_ms = self.floor(least);
-        if times.now.hi < floor_ms {
-            return Err(format!("promise 6: store time was {floor_ms} and is {:?}", times.now));
+        let (floor_ms, now) = (self.floor(least), found.times.now);
+        if now.hi < floor_ms {
+            return Err(format!("promise 6: store time was {floor_ms} and is {now:?}"));
         }
-        let Some(pages) = self.matching(seen, times, least) else {
-            return Err(self.explain(seen, times, least));
+        let Some(pages) = self.matching(found, least) else {
+            return Err(self.explain(found, least));
         };
-        self.restart(pages, seen, times, floor_ms);
+        self.restart(pages, found.seen, found.times, floor_ms);
         Ok(())
     }
 
@@ -93,18 +90,18 @@ impl Model {
 
     /// The pages that explain what is seen: those of the last prefix that does, with all the
     /// checkpoints of those that do.
-    fn matching(&self, seen: &[Seen], times: Times, least: u64) -> Option<Vec<Page>> {
+    fn matching(&self, found: &Found<'_>, least: u64) -> Option<Vec<Page>> {
         let mut pages = self.base.clone();
-        let fits = |key: KeyId, page: &Page| self.may_be(page, key, &seen[key], times);
+        let fits = |key: KeyId, page: &Page| self.may_be(page, key, found);
         let mut wrong = (0..pages.len()).filter(|key| !fits(*key, &pages[*key])).count();
-        let mut found: Option<Vec<Page>> = None;
+        let mut matching: Option<Vec<Page>> = None;
         let mut number = self.first;
         let mut entries = self.log.iter();
         loop {
             if wrong == 0 && number >= least {
-                found = Some(merge(found, &pages));
+                matching = Some(merge(matching, &pages));
             }
-            let Some(entry) = entries.next() else { return found };
+            let Some(entry) = entries.next() else { return matching };
             let page = &mut pages[entry.key];
             wrong -= usize::from(!fits(entry.key, page));
             page.clone_from(&entry.page);
@@ -114,13 +111,15 @@ impl Model {
     }
 
     /// Whether a key that the log leaves as `page` may be seen so by the next process.
-    fn may_be(&self, page: &Page, key: KeyId, seen: &Seen, times: Times) -> bool {
+    fn may_be(&self, page: &Page, key: KeyId, found: &Found<'_>) -> bool {
+        let now = found.times.now;
         let is = |flight: &Flight, token: u64, attempt: u32| {
             (flight.token, flight.attempt) == (token, attempt)
         };
         let current = &self.pages[key];
         let ghost = page.ghost.as_ref().or(current.ghost.as_ref());
-        match seen {
+        match &found.seen[key] {
+            Seen::Unreadable => true,
             Seen::InFlight { token, attempt } => match &page.flight {
                 Some(flight) => is(flight, *token, *attempt) && self.becomes(flight, key, false),
                 None => ghost.is_some_and(|ghost| is(ghost, *token, *attempt)),
@@ -129,11 +128,11 @@ impl Model {
                 is(flight, *token, *attempt) && self.becomes(flight, key, true)
             }),
             Seen::Done(shown) => {
-                page.flight.is_none() && page.live(times.now).is_some_and(|done| shown.is(done))
+                page.flight.is_none() && page.live(now).is_some_and(|done| shown.is(done))
             }
             Seen::Nothing => match &page.flight {
-                Some(flight) => self.may_be_gone(flight, key, times),
-                None => page.done.as_ref().is_none_or(|done| done.expires_ms <= times.now.hi),
+                Some(flight) => self.may_be_gone(flight, key, found),
+                None => page.done.as_ref().is_none_or(|done| done.expires_ms <= now.hi),
             },
         }
     }
@@ -150,13 +149,16 @@ impl Model {
     }
 
     /// Whether a claim was abandoned so long ago that the next process forgets it at once.
-    fn may_be_gone(&self, flight: &Flight, key: KeyId, times: Times) -> bool {
+    fn may_be_gone(&self, flight: &Flight, key: KeyId, found: &Found<'_>) -> bool {
+        let now = found.times.now;
         let over = |flight: &Flight| {
-            flight.end_of_abandoned().is_some_and(|end| end.may_be_over(times.now))
+            flight.end_of_abandoned().is_some_and(|end| end.may_be_over(now))
+                || (found.again && self.floor_ms.saturating_add(flight.ttl_ms) <= now.hi)
         };
         let current = &self.pages[key];
         let in_memory = current.flight.iter().chain(&current.ghost);
-        over(flight) || in_memory.filter(|other| other.token == flight.token).any(over)
+        flight.stage != Stage::Unresolved
+            && (over(flight) || in_memory.filter(|f| f.token == flight.token).any(over))
     }
 
     /// Goes on from the pages of a prefix.
@@ -169,8 +171,9 @@ impl Model {
                 page.flight.clone_from(&ghost);
             }
             if let Some(flight) = &mut page.flight {
-                let since = abandoned_since(flight, in_memory).unwrap_or(floor_ms).min(floor_ms);
-                orphan(flight, seen, Span { lo: since, hi: times.latest.hi });
+                let before = abandoned_at(flight, in_memory).unwrap_or(Span::at(floor_ms));
+                let lo = before.lo.min(floor_ms);
+                orphan(flight, seen, Span { lo, hi: before.hi.max(times.latest.hi) });
             }
             if *seen == Seen::Nothing {
                 page.ghost = page.flight.take().or(ghost);
@@ -200,6 +203,7 @@ impl Model {
             let mut old = old.map(|(_, page)| page);
             let page = match seen {
                 Seen::Nothing => Some(Page::default()),
+                Seen::Unreadable => old.next().cloned().or_else(|| Some(Page::default())),
                 Seen::Done(shown) => old
                     .find(|page| page.done.as_ref().is_some_and(|done| shown.is(done)))
                     .map(|page| Page { flight: None, ..page.clone() }),
@@ -235,22 +239,24 @@ impl Model {
     }
 
     /// Says what is wrong with what is seen.
-    fn explain(&self, seen: &[Seen], times: Times, least: u64) -> String {
+    fn explain(&self, found: &Found<'_>, least: u64) -> String {
         let mut pages = self.base.clone();
         for entry in self.log.iter().take((least.saturating_sub(self.first)) as usize) {
             pages[entry.key].clone_from(&entry.page);
         }
-        let wrong = |key: &KeyId| !self.may_be(&pages[*key], *key, &seen[*key], times);
         let mut text = format!(
             "promise 2: what the next process sees is no prefix of the log from {least} to {}, \
-             at {}",
+             at {:?}",
             self.logged(),
-            times.now.hi
+            found.times
         );
-        for key in (0..pages.len()).filter(wrong) {
-            text += &format!("\n  key {key} is seen as {:?}: {:?}", seen[key], pages[key]);
-            let later = self.log.iter().filter(|entry| entry.key == key);
-            for entry in later.skip_while(|entry| entry.page != pages[key]).skip(1) {
+        for (key, page) in pages.iter().enumerate() {
+            if self.may_be(page, key, found) {
+                continue;
+            }
+            text += &format!("\n  key {key} is seen as {:?}: {page:?}", found.seen[key]);
+            let skipped = (least.saturating_sub(self.first)) as usize;
+            for entry in self.log.iter().skip(skipped).filter(|entry| entry.key == key) {
                 text += &format!("\n    then {:?}", entry.page);
             }
         }
@@ -258,14 +264,15 @@ impl Model {
     }
 }
 
-/// Since when a claim may have been abandoned, if it was before its process ended.
-fn abandoned_since(flight: &Flight, in_memory: Option<&Flight>) -> Option<u64> {
+/// When a claim may have been abandoned, if it was before its process ended. The wall clock may have
+/// been set back since.
+fn abandoned_at(flight: &Flight, in_memory: Option<&Flight>) -> Option<Span> {
     let since = |flight: &Flight| match flight.stage {
-        Stage::Abandoned { at } | Stage::Held { swept: Some(at), .. } => Some(at.lo),
+        Stage::Abandoned { at } | Stage::Held { swept: Some(at), .. } => Some(at),
         _ => None,
     };
     let in_memory = in_memory.filter(|current| current.token == flight.token);
-    since(flight).or(in_memory.and_then(since))
+    in_memory.and_then(since).or(since(flight))
 }
 
 /// What the next process makes of a claim: nobody holds it any more.

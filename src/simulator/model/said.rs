@@ -126,6 +126,8 @@ pub(crate) enum Seen {
     InFlight { token: u64, attempt: u32 },
     Unresolved { token: u64, attempt: u32 },
     Done(Shown),
+    /// The record is damaged, or one that may be it.
+    Unreadable,
 }
 
 impl Seen {
