@@ -227,7 +227,8 @@ impl World {
                 return self.break_promise(format!("damage without a cause: {report:?}"));
             }
             bound = Bound::Anything;
-        } else if self.rotten.get() && !report.torn.is_empty() {
+        } else if self.rotten.get() && (again || !report.torn.is_empty()) {
+            // A damaged last batch is cut like a torn one, perhaps by a recovery that was cut short.
             bound = Bound::Anything;
         }
         let begin = self.times(&store);
