@@ -13,30 +13,36 @@ use crate::ids::KeyHash;
 pub(crate) struct KeyHasher {
     keyed: SipHasher13,
     /// Bits that are kept, so that a test can make all keys collide.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulation"))]
     mask: u64,
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "simulation"))]
 thread_local! {
     /// The mask of hashers that this thread makes.
     static MASK: std::cell::Cell<u64> = const { std::cell::Cell::new(u64::MAX) };
 }
 
-/// Runs a test in which hashes keep only these bits.
-#[cfg(test)]
+/// Runs something in which hashes keep only these bits. The mask before is back afterwards, also
+/// after a panic.
+#[cfg(any(test, feature = "simulation"))]
+#[cfg_attr(not(test), allow(dead_code, reason = "only tests ask for it as yet"))]
 pub(crate) fn with_masked_hashes<T>(mask: u64, run: impl FnOnce() -> T) -> T {
-    let before = MASK.replace(mask);
-    let result = run();
-    MASK.set(before);
-    result
+    struct Restore(u64);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            MASK.set(self.0);
+        }
+    }
+    let _restore = Restore(MASK.replace(mask));
+    run()
 }
 
 impl KeyHasher {
     pub(crate) fn new(key: &[u8; 16]) -> Self {
         Self {
             keyed: SipHasher13::new_with_key(key),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "simulation"))]
             mask: MASK.get(),
         }
     }
@@ -48,7 +54,7 @@ impl KeyHasher {
         hasher.write(scope);
         hasher.write(key);
         let hash = hasher.finish();
-        #[cfg(test)]
+        #[cfg(any(test, feature = "simulation"))]
         let hash = hash & self.mask;
         KeyHash(hash)
     }

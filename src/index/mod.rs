@@ -9,7 +9,8 @@ mod location;
 mod shard;
 
 pub(crate) use hasher::KeyHasher;
-#[cfg(test)]
+#[cfg(any(test, feature = "simulation"))]
+#[cfg_attr(not(test), allow(unused_imports, reason = "only tests ask for it as yet"))]
 pub(crate) use hasher::with_masked_hashes;
 pub(crate) use location::{Geometry, Location};
 pub(crate) use shard::{Candidates, IndexShard};
