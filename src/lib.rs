@@ -38,6 +38,7 @@ mod inspect;
 mod log;
 mod options;
 mod random;
+mod sabotage;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -62,7 +63,8 @@ pub use types::{
 };
 
 /// A simulated world to run a store in: a disk that loses, tears and refuses what a real one could,
-/// a clock that is driven by hand, and randomness from a seed.
+/// a clock that is driven by hand, and randomness from a seed. And bugs that the store can be given,
+/// to prove that a test would notice them.
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation {
     pub use crate::clock::{Clock, SimClock};
@@ -72,6 +74,7 @@ pub mod simulation {
     };
     pub use crate::engine::Environment;
     pub use crate::random::{Random, SimRandom};
+    pub use crate::sabotage::Bug;
 }
 
 /// The README's example compiles.
