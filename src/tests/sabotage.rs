@@ -35,9 +35,9 @@ fn fill_segment(store: &Store, name: &str) {
     store.step_upkeep();
 }
 
-fn execute_for(store: &Store, name: &str, ttl: Duration) {
+fn execute_for(store: &Store, name: &str, ttl: Duration, body: &str) {
     let claim = claimed(store.claim(request(name).ttl(ttl)).wait().expect("an outcome"));
-    claim.complete(StoredResponse::new("kept")).wait().expect("completed");
+    claim.complete(StoredResponse::new(body)).wait().expect("completed");
 }
 
 /// Crashes, and opens what is left.
@@ -147,7 +147,7 @@ fn a_torn_tail_taken_for_data_shows_as_a_response_that_nobody_gave() {
 /// Segments of which little lives, so that they are compacted once the rest has expired.
 fn sparse_segments(world: &World, store: &Store) {
     for round in 0..4 {
-        execute_for(store, &format!("long-{round}"), DAY);
+        execute_for(store, &format!("long-{round}"), DAY, "kept");
         fill_segment(store, &format!("short-{round}"));
     }
     world.advance(Duration::from_secs(1801));
@@ -197,7 +197,7 @@ fn an_undead_claim_shows_when_its_completion_has_expired_with_a_younger_segment(
     shows(Bug::UndeadClaim, || {
         let mut world = World::with(Options::new().ttl(HALF_HOUR));
         let store = world.open();
-        execute_for(&store, "kept", DAY);
+        execute_for(&store, "kept", DAY, "kept");
         let held = claim_on_drop(&store, "a", DropPolicy::Unresolved);
         fill_segment(&store, "between");
         held.complete(StoredResponse::new("done")).wait().expect("completed");
@@ -240,6 +240,31 @@ fn an_old_segment_taken_for_the_new_shows_after_a_crash() {
         let store = reopen(&mut world, store, Survival::Everything);
         store.unresolved().len() == 1
     });
+}
+
+#[test]
+fn an_old_location_taken_for_a_new_one_shows_where_hashes_collide() {
+    // A record must begin where the expired one did, in the file's next life: a granule a try.
+    let padded = |pad: usize| {
+        let mut world = World::with(Options::new().ttl(HALF_HOUR));
+        let store = world.open();
+        execute(&store, "first", &"x".repeat(8000));
+        execute(&store, "a", "old");
+        fill_segment(&store, "x");
+        world.advance(HALF_HOUR);
+        let again = claim(&store, "a");
+        assert!(store.step_prune());
+        let mut small = Vec::new();
+        for life in 0..3 {
+            execute_for(&store, &format!("pad-{life}"), DAY, &"x".repeat(16 * pad));
+            small.extend((0..12).map(|i| format!("small-{life}-{i}")));
+            small.iter().skip(12 * life).for_each(|name| execute_for(&store, name, DAY, "kept"));
+            fill_segment(&store, &format!("y-{life}"));
+        }
+        again.complete(StoredResponse::new("new")).wait().expect("completed");
+        small.iter().all(|name| body(&store, name).is_some())
+    };
+    shows(Bug::OldSegment, || with_masked_hashes(0, || (0..25).all(padded)));
 }
 
 #[test]
