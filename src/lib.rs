@@ -63,8 +63,8 @@ pub use types::{
 };
 
 /// A simulated world to run a store in: a disk that loses, tears and refuses what a real one could,
-/// a clock that is driven by hand, and randomness from a seed. And bugs that the store can be given,
-/// to prove that a test would notice them.
+/// a clock that is driven by hand, and randomness from a seed. And bugs that the store can be given
+/// on purpose, to prove that a test notices them.
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation {
     pub use crate::clock::{Clock, SimClock};
