@@ -354,7 +354,8 @@ impl CommitQueue {
         (Next::Nobody, called.then_some(&self.committer))
     }
 
-    /// Tells a batch's waiters that it is on disk when it is not: for two of the [`Bug`]s.
+    /// Tells a batch's waiters that it is on disk when it is not, for two of the [`Bug`]s. The
+    /// leader may hold the writer: a waker must do no more than wake.
     pub(crate) fn tell_untrue(&self, number: u64) {
         let mut state = self.state.lock();
         self.done.store(number, Ordering::SeqCst);
