@@ -38,6 +38,7 @@ mod inspect;
 mod log;
 mod options;
 mod random;
+mod sabotage;
 #[cfg(any(test, feature = "simulation"))]
 mod simulator;
 mod store;
@@ -64,7 +65,8 @@ pub use types::{
 };
 
 /// A simulated world to run a store in: a disk that loses, tears and refuses what a real one could,
-/// a clock that is driven by hand, and randomness from a seed.
+/// a clock that is driven by hand, and randomness from a seed. And bugs that the store can be given
+/// on purpose, to prove that a test notices them.
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation {
     pub use crate::clock::{Clock, SimClock};
@@ -74,6 +76,7 @@ pub mod simulation {
     };
     pub use crate::engine::Environment;
     pub use crate::random::{Random, SimRandom};
+    pub use crate::sabotage::Bug;
 }
 
 /// The README's example compiles.

@@ -20,6 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::log::{ClaimFrame, ClaimState, Frame};
 use crate::options::check_duration;
+use crate::sabotage::{self, Bug};
 use crate::types::{Caller, Checkpoint, ClaimRequest, Difference, DropPolicy};
 
 /// A claim request with the store's defaults filled in and everything checked.
@@ -251,7 +252,8 @@ impl Engine {
         let claimed_at = moment.latest;
         let attempt = flight.attempt.saturating_add(1);
         let mut queue = self.queue.lock();
-        let token = queue.draw()?;
+        let keeps = sabotage::is_on(Bug::SameToken);
+        let token = if keeps { flight.token } else { queue.draw()? };
         let frame = ClaimFrame {
             token,
             claimed_at,

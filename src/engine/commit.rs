@@ -16,6 +16,7 @@ use super::{Engine, TOKEN_BLOCK, WriterState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{StoreTime, Token};
 use crate::log::{Frame, SegmentKind};
+use crate::sabotage::{self, Bug};
 
 /// Fails all waiters if a leader leaves without having told them: a panic must not leave anyone
 /// asleep.
@@ -97,6 +98,9 @@ impl Engine {
         self.queue.linger();
         let mut state = self.writer.lock();
         let mut batch = self.queue.take_filling();
+        if sabotage::is_on(Bug::ToldBeforeDurable) {
+            self.queue.tell_untrue(batch.number);
+        }
         let WriterState { writer, placed, ended } = &mut *state;
         placed.clear();
         let written = self
@@ -106,6 +110,9 @@ impl Engine {
         self.room.store(writer.room(), Ordering::Relaxed);
         if let Err(error) = written {
             drop(state);
+            if sabotage::is_on(Bug::PoisonToldAsSuccess) {
+                self.queue.tell_untrue(batch.number);
+            }
             leadership.told = true;
             self.fail(error);
             return Next::Nobody;

@@ -18,6 +18,7 @@ use crate::error::Result;
 use crate::ids::{KeyHash, SegmentId, StoreTime};
 use crate::index::Location;
 use crate::log::{Footer, FooterEntry, SegmentKind};
+use crate::sabotage::{self, Bug};
 
 /// At most this share of a segment may be alive for it to be worth moving, in percent.
 const ALIVE_PERCENT: u64 = 50;
@@ -183,6 +184,9 @@ impl Engine {
                 flight.replaces = Some(Spot { location: to, segment: output.id });
             }
             if !shard.index.replace(self.geometry, *hash, *from, to) {
+                if sabotage::is_on(Bug::UndeadCopy) {
+                    shard.index.insert(self.geometry, *hash, to);
+                }
                 // It was forgotten meanwhile; how long it is matters little.
                 output.add_dead(64);
             }

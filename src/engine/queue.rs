@@ -24,6 +24,7 @@ use super::wake_word::WakeWord;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{StoreTime, Token};
 use crate::log::Frame;
+use crate::sabotage::{self, Bug};
 
 #[derive(Debug)]
 pub(crate) struct CommitQueue {
@@ -299,6 +300,9 @@ impl CommitQueue {
             state.waking = waking;
             self.is_waking.store(has_wakers, Ordering::SeqCst);
             drop(state);
+            if sabotage::is_on(Bug::LostWakeUp) {
+                wakers.retain(|_| !sabotage::is_seventh());
+            }
             word.inspect(|word| word.finish());
             wake_all(&mut wakers);
             drop(ended);
@@ -348,6 +352,17 @@ impl CommitQueue {
         let waiting = word.is_some() || !only_threads;
         let called = waiting && self.call_if_idle(state);
         (Next::Nobody, called.then_some(&self.committer))
+    }
+
+    /// Tells a batch's waiters that it is on disk when it is not, for two of the [`Bug`]s. The
+    /// leader may hold the writer: a waker must do no more than wake.
+    pub(crate) fn tell_untrue(&self, number: u64) {
+        let mut state = self.state.lock();
+        self.done.store(number, Ordering::SeqCst);
+        let mut wakers = std::mem::take(&mut state.in_flight_wakers);
+        drop(state);
+        self.words.iter().for_each(WakeWord::finish);
+        wake_all(&mut wakers);
     }
 
     /// Fails every open ticket. The poison is set by then.

@@ -12,7 +12,7 @@ use crate::ids::KeyHash;
 #[derive(Clone)]
 pub(crate) struct KeyHasher {
     keyed: SipHasher13,
-    /// Bits that are kept, so that a simulation can make all keys collide.
+    /// Bits that are kept, so that a test can make all keys collide.
     #[cfg(any(test, feature = "simulation"))]
     mask: u64,
 }
@@ -23,13 +23,18 @@ thread_local! {
     static MASK: std::cell::Cell<u64> = const { std::cell::Cell::new(u64::MAX) };
 }
 
-/// Runs something in which hashes keep only these bits.
+/// Runs something in which hashes keep only these bits. The mask before is back afterwards, also
+/// after a panic.
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) fn with_masked_hashes<T>(mask: u64, run: impl FnOnce() -> T) -> T {
-    let before = MASK.replace(mask);
-    let result = run();
-    MASK.set(before);
-    result
+    struct Restore(u64);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            MASK.set(self.0);
+        }
+    }
+    let _restore = Restore(MASK.replace(mask));
+    run()
 }
 
 impl KeyHasher {

@@ -175,15 +175,28 @@ impl<'a> Frame<'a> {
         let Some(head) = bytes.first_chunk::<FRAME_HEADER>() else {
             return Err(FrameFault::Short { need: FRAME_HEADER });
         };
-        let [c0, c1, c2, c3, kind, ..] = *head;
+        let [c0, c1, c2, c3, ..] = *head;
         let len = frame_len(head).ok_or(FrameFault::Malformed("length under 8"))?;
         let frame = bytes.get(..len).ok_or(FrameFault::Short { need: len })?;
         let checked = frame.get(CHECKED_FROM..).unwrap_or_default();
         if u32::from_le_bytes([c0, c1, c2, c3]) != place.checksum(checked) {
             return Err(FrameFault::Checksum);
         }
+        Self::decode_unchecked(frame, base)
+    }
+
+    /// The same, whatever the checksum.
+    pub(crate) fn decode_unchecked(
+        bytes: &'a [u8],
+        base: StoreTime,
+    ) -> Result<(Self, usize), FrameFault> {
+        let Some([_, _, _, _, kind, ..]) = bytes.first_chunk::<FRAME_HEADER>() else {
+            return Err(FrameFault::Short { need: FRAME_HEADER });
+        };
+        let len = frame_len(bytes).ok_or(FrameFault::Malformed("length under 8"))?;
+        let frame = bytes.get(..len).ok_or(FrameFault::Short { need: len })?;
         let mut body = Reader::new(frame.get(FRAME_HEADER..).unwrap_or_default());
-        let (frame, name) = match kind {
+        let (frame, name) = match *kind {
             CLAIM => (read_claim(&mut body, base), "claim"),
             COMPLETION => (read_completion(&mut body, base), "completion"),
             RELEASE => (read_release(&mut body), "release"),

@@ -31,15 +31,22 @@ pub(crate) enum Call {
     Other,
 }
 
-fn before(call: Call) {
+fn before(call: Call, words: impl FnOnce() -> String) {
     let world = WORLD.with_borrow(Weak::upgrade);
     if let Some(world) = world {
         world.during_disk_call(call);
+        world.say(|| format!("    disk: {}", words()));
     }
 }
 
 #[derive(Debug)]
 pub(crate) struct InterludeDisk(pub(crate) Arc<SimDisk>);
+
+impl InterludeDisk {
+    fn file(name: &str, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
+        Arc::new(InterludeFile { name: name.into(), file })
+    }
+}
 
 impl Disk for InterludeDisk {
     fn describe(&self) -> String {
@@ -47,77 +54,80 @@ impl Disk for InterludeDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        before(Call::Other);
-        Ok(Arc::new(InterludeFile(self.0.open(name)?)))
+        before(Call::Other, || format!("open {name}"));
+        Ok(Self::file(name, self.0.open(name)?))
     }
 
     fn open_read_only(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        before(Call::Other);
-        Ok(Arc::new(InterludeFile(self.0.open_read_only(name)?)))
+        before(Call::Other, || format!("open {name} to read"));
+        Ok(Self::file(name, self.0.open_read_only(name)?))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        before(Call::Other);
-        Ok(Arc::new(InterludeFile(self.0.create(name)?)))
+        before(Call::Other, || format!("create {name}"));
+        Ok(Self::file(name, self.0.create(name)?))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        before(Call::Other);
+        before(Call::Other, || format!("rename {from} to {to}"));
         self.0.rename(from, to)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        before(Call::Other);
+        before(Call::Other, || format!("remove {name}"));
         self.0.remove(name)
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        before(Call::Sync);
+        before(Call::Sync, || "sync the directory".into());
         self.0.sync_dir()
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        before(Call::Other);
+        before(Call::Other, || "list".into());
         self.0.list()
     }
 
     fn try_lock(&self) -> io::Result<LockAttempt> {
-        before(Call::Other);
+        before(Call::Other, || "lock".into());
         self.0.try_lock()
     }
 
     fn identity(&self) -> io::Result<DirIdentity> {
-        before(Call::Other);
+        before(Call::Other, || "identity".into());
         self.0.identity()
     }
 }
 
 #[derive(Debug)]
-struct InterludeFile(Arc<dyn DiskFile>);
+struct InterludeFile {
+    name: Box<str>,
+    file: Arc<dyn DiskFile>,
+}
 
 impl DiskFile for InterludeFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        before(Call::Other);
-        self.0.read_at(buf, offset)
+        before(Call::Other, || format!("read {} at {offset} of {}", buf.len(), self.name));
+        self.file.read_at(buf, offset)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        before(Call::Other);
-        self.0.write_at(bytes, offset)
+        before(Call::Other, || format!("write {} at {offset} of {}", bytes.len(), self.name));
+        self.file.write_at(bytes, offset)
     }
 
     fn sync(&self) -> io::Result<()> {
-        before(Call::Sync);
-        self.0.sync()
+        before(Call::Sync, || format!("sync {}", self.name));
+        self.file.sync()
     }
 
     fn len(&self) -> io::Result<u64> {
-        before(Call::Other);
-        self.0.len()
+        before(Call::Other, || format!("length of {}", self.name));
+        self.file.len()
     }
 
     fn zero_fill(&self, len: u64) -> io::Result<()> {
-        before(Call::Sync);
-        self.0.zero_fill(len)
+        before(Call::Sync, || format!("fill {} with {len} zeros", self.name));
+        self.file.zero_fill(len)
     }
 }

@@ -38,16 +38,19 @@ fn tidy(store: &Store) {
 
 #[test]
 fn promise_7_an_expired_completion_does_not_bring_its_claim_back() {
-    let mut world = World::new();
+    let mut world = World::with(Options::new().ttl(HALF_HOUR));
     let store = world.open();
-    let held = claimed(
-        store.claim(request("a").ttl(HALF_HOUR).on_drop(DropPolicy::Unresolved)).wait().unwrap(),
-    );
+    // Keeps the segment of the claim, but not that of its completion.
+    let lasting = claimed(store.claim(request("lasting").ttl(24 * HOUR)).wait().expect("claimed"));
+    lasting.complete(StoredResponse::new("kept")).wait().expect("completed");
+    let held = claim_on_drop(&store, "a", DropPolicy::Unresolved);
     fill_segment(&store, "between");
     held.complete(StoredResponse::new("done")).wait().expect("completed");
     fill_segment(&store, "after");
     world.advance(Duration::from_secs(1801));
+    let before = store.stats().segments;
     tidy(&store);
+    assert_eq!(store.stats().segments, before - 1);
     world.crash(Survival::Everything, 0);
     drop(store);
     let store = world.open();

@@ -26,6 +26,7 @@ mod inspect_damage;
 mod interval;
 mod ledger;
 mod model;
+mod sabotage;
 mod script;
 mod short_reads;
 mod shortage;

@@ -11,9 +11,10 @@ use crate::engine::segment::{Contents, NewEntry, Segment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::log::{
-    BatchHeader, FLAG_CLEAN, Footer, Frame, HeaderProblem, Manifest, SEGMENT_HEADER, Scan,
+    BatchHeader, FLAG_CLEAN, Footer, Frame, HeaderProblem, Manifest, Place, SEGMENT_HEADER, Scan,
     ScanOptions, SegmentEntry, SegmentHeader, SegmentKind, frames, scan,
 };
+use crate::sabotage::{self, Bug};
 
 /// A segment and what is known of it.
 #[derive(Debug)]
@@ -147,7 +148,9 @@ impl Census<'_> {
             Error::io(format_args!("reading {}", segment.slot.file_name()), error)
         })?;
         bytes.truncate(count);
-        let scan = scan(&bytes, segment.nonce, options);
+        let said = bytes.get(SEGMENT_HEADER..).and_then(BatchHeader::life);
+        let life = said.filter(|_| sabotage::is_on(Bug::OldSegment)).unwrap_or(segment.nonce);
+        let scan = scan(&bytes, life, options);
         Ok(Data { bytes, scan })
     }
 
@@ -241,9 +244,11 @@ pub(crate) fn each_frame(
         let start = batch.offset as usize + crate::log::BATCH_HEADER;
         let end = start + batch.header.payload_len as usize;
         let payload = data.bytes.get(start..end).unwrap_or_default();
-        for frame in frames(payload, segment.place(start as u32), segment.base) {
+        let place = Place { nonce: batch.header.nonce, offset: start as u32 };
+        for frame in frames(payload, place, segment.base) {
             match frame {
                 Ok((offset, _, frame)) => each(offset, frame)?,
+                Err(_) if sabotage::is_on(Bug::TornTail) => break,
                 // The batch's own checksum was right, so this was written so.
                 Err((offset, fault)) => {
                     return Err(Error::new(

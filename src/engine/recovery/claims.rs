@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::index::KeyHasher;
 use crate::log::{ClaimFrame, ClaimState, FLAG_RESTATEMENT, Frame, ScanOptions, SegmentKind};
+use crate::sabotage::{self, Bug};
 use crate::types::{Checkpoint, DropPolicy, Fingerprint, Key, Scope};
 
 /// The claims in flight, by token; at most one a key.
@@ -34,7 +35,11 @@ impl Claims {
             c.segment.kind == SegmentKind::Log
                 && c.first.is_some_and(|first| first.flags & FLAG_RESTATEMENT != 0)
         };
-        let Some(from) = counted.iter().rposition(restated) else {
+        let newest = match sabotage::is_on(Bug::UndeadClaim) {
+            false => counted.iter().rposition(restated),
+            true => counted.iter().position(restated),
+        };
+        let Some(from) = newest else {
             let is_log = |c: &&Counted| c.segment.kind == SegmentKind::Log;
             if let Some(last) = counted.iter().rfind(is_log) {
                 let name = last.segment.slot.file_name();

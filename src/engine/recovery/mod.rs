@@ -32,6 +32,7 @@ use crate::ids::{SegmentId, Slot, StoreId, StoreTime, Token};
 use crate::index::{Geometry, KeyHasher};
 use crate::log::{MANIFEST_FILE, MANIFEST_TMP, Manifest, ManifestFault, SegmentKind, manifest};
 use crate::options::Options;
+use crate::sabotage::{self, Bug};
 use census::{Census, Counted};
 use records::Records;
 
@@ -101,7 +102,7 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
     let found = find_files(&*env.disk, &old, &counted)?;
     let max_files = file_limit(options, geometry, old.segment_size);
     let files = Files::new(env.disk.clone(), old.segment_size, found, max_files);
-    let new = next_manifest(env, &old, &mut report)?;
+    let new = next_manifest(env, &old, &counted, &mut report)?;
     let mut catalog = Catalog::new(env.clone(), new, files);
 
     let mut records = Records::new(geometry, hasher, time.now());
@@ -183,12 +184,16 @@ fn read_manifest(
 fn next_manifest(
     env: &Environment,
     old: &Manifest,
+    counted: &[Counted],
     report: &mut RecoveryReport,
 ) -> Result<Manifest> {
     let identity = identity(&*env.disk)?;
     report.copied = identity != old.identity && old.epoch > 0;
     report.epoch = old.epoch + 1;
     let mut first = old.ceiling.0;
+    if sabotage::is_on(Bug::ReusedTokens) && !old.clean {
+        first = last_sequence(counted).0 + 1;
+    }
     if report.copied {
         first = first.max(env.clock.wall_ms() << COPY_SHIFT);
     }
@@ -233,6 +238,17 @@ fn last_time(counted: &Counted) -> StoreTime {
     let footer = counted.footer.as_ref().map_or(StoreTime(0), |footer| footer.store_time);
     let batches = counted.data.iter().flat_map(|data| &data.scan.batches);
     batches.map(|batch| batch.header.store_time).fold(footer, StoreTime::max)
+}
+
+/// The last batch that the log shows: no token in it is higher.
+fn last_sequence(counted: &[Counted]) -> Token {
+    let log = counted.iter().filter(|counted| counted.segment.kind == SegmentKind::Log);
+    let sequences = log.flat_map(|counted| {
+        let batches = counted.data.iter().flat_map(|data| &data.scan.batches);
+        let read = batches.map(|batch| batch.header.sequence);
+        read.chain(counted.footer.as_ref().map(|footer| footer.highest))
+    });
+    sequences.fold(Token(0), Token::max)
 }
 
 /// Segment files that no manifest names: ready for use if they are whole, and removed if not. And

@@ -17,6 +17,7 @@ use crate::error::{ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::index::{Geometry, KeyHasher, Location};
 use crate::log::{Footer, FooterEntry, Frame, SegmentKind};
+use crate::sabotage::{self, Bug};
 
 pub(crate) struct Records {
     geometry: Geometry,
@@ -186,12 +187,18 @@ impl Records {
         for candidate in candidates.iter() {
             let Some(record) = self.identity(candidate)? else { continue };
             let same = record.scope == forget.scope && record.key == forget.key;
-            if same && record.order < forget.order {
+            let spared = sabotage::is_on(Bug::UndeadCopy) && self.is_copy(candidate);
+            if same && record.order < forget.order && !spared {
                 shard.index.remove(self.geometry, hash, candidate);
                 self.count -= 1;
             }
         }
         Ok(())
+    }
+
+    /// Whether a location is in a segment that compaction, or an earlier recovery, made of others.
+    fn is_copy(&self, location: Location) -> bool {
+        self.table.get(location.slot).is_some_and(|found| found.kind == SegmentKind::Compacted)
     }
 
     /// Puts the claims into their shards, but for those whose own completion is there; returns how
