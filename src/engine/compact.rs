@@ -35,7 +35,7 @@ enum Copied {
 /// A record that was copied.
 struct Move {
     hash: KeyHash,
-    from: Location,
+    from: Spot,
     to: u32,
 }
 
@@ -145,7 +145,8 @@ impl Engine {
                 if entry.expires_at(input.base) <= now || !self.is_alive(input, &entry) {
                     continue;
                 }
-                let from = Location { slot: input.slot, offset: entry.offset };
+                let location = Location { slot: input.slot, offset: entry.offset };
+                let from = Spot { location, segment: input.id };
                 let read = input.read_frame(entry.offset, |frame| {
                     if !rewriter.has_room(frame_bytes(&frame)) {
                         return Ok(None);
@@ -183,7 +184,7 @@ impl Engine {
             if let Some(flight) = shard.flight_replacing(*hash, *from) {
                 flight.replaces = Some(Spot { location: to, segment: output.id });
             }
-            if !shard.index.replace(self.geometry, *hash, *from, to) {
+            if !shard.index.replace(self.geometry, *hash, from.location, to) {
                 if sabotage::is_on(Bug::UndeadCopy) {
                     shard.index.insert(self.geometry, *hash, to);
                 }

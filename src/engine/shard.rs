@@ -6,8 +6,9 @@
 use hashbrown::HashTable;
 
 use super::flight::Flight;
+use super::lookup::Spot;
 use crate::ids::{KeyHash, Token};
-use crate::index::{IndexShard, Location};
+use crate::index::IndexShard;
 use crate::types::{Key, Scope};
 
 #[derive(Debug, Default)]
@@ -47,15 +48,10 @@ impl Shard {
         self.flights.find_mut(hash.0, |flight| flight.token == token).map(|flight| &mut **flight)
     }
 
-    /// The flight whose completion will replace the record at a location.
-    pub(crate) fn flight_replacing(
-        &mut self,
-        hash: KeyHash,
-        location: Location,
-    ) -> Option<&mut Flight> {
-        let replaces = |flight: &Flight| flight.replaces.map(|spot| spot.location);
+    /// The flight whose completion will replace the record at a spot.
+    pub(crate) fn flight_replacing(&mut self, hash: KeyHash, spot: Spot) -> Option<&mut Flight> {
         self.flights
-            .find_mut(hash.0, |flight| replaces(flight) == Some(location))
+            .find_mut(hash.0, |flight| flight.replaces == Some(spot))
             .map(|flight| &mut **flight)
     }
 

@@ -83,6 +83,9 @@ pub(crate) fn look(disk: &dyn Disk) -> Result<Directory> {
 pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine>> {
     let mut report = RecoveryReport::default();
     let old = read_manifest(env, options, &mut report)?;
+    // After a kill the manifest may have its name in the page cache alone. It must keep it, or a
+    // power cut brings back one that names the files which are about to be used again.
+    env.disk.sync_dir().map_err(|error| Error::io("syncing the directory", error))?;
     let mut census = Census { disk: &*env.disk, manifest: &old, report: &mut report };
     let mut counted = census.take()?;
     let hasher = KeyHasher::new(&old.hash_key);
