@@ -132,8 +132,11 @@ impl Engine {
             return self.release(hash, token).map(|_| ());
         }
         if !matches!(flight.state, State::Completing { .. }) {
-            flight.policy = DropPolicy::Hold;
-            flight.state = State::Abandoned { at: self.time.latest() };
+            // It may have become unresolved meanwhile.
+            self.limits.change(flight, |flight| {
+                flight.policy = DropPolicy::Hold;
+                flight.state = State::Abandoned { at: self.time.latest() };
+            });
             flight.ring(&mut wakers);
         }
         Ok(())

@@ -62,7 +62,7 @@ pub(crate) enum HeaderFault {
     NoMagic,
     /// It starts like one, of another nonce.
     OtherLife,
-    /// Magic and nonce are right, and the rest is not what was written here.
+    /// It is of this nonce, and not what was written here.
     Checksum,
     /// There are fewer bytes than a header has.
     Short,
@@ -90,10 +90,16 @@ impl BatchHeader {
     /// Decodes the header at the start of `bytes`, which may be longer.
     pub(crate) fn decode(bytes: &[u8], place: Place) -> Result<Self, HeaderFault> {
         let bytes = bytes.first_chunk::<BATCH_HEADER>().ok_or(HeaderFault::Short)?;
-        let body = bytes.strip_prefix(&BATCH_MAGIC).ok_or(HeaderFault::NoMagic)?;
+        let (magic, body) = bytes.split_first_chunk().ok_or(HeaderFault::Short)?;
         let header = Self::decode_fields(body).ok_or(HeaderFault::Short)?;
-        if header.nonce != place.nonce {
-            return Err(HeaderFault::OtherLife);
+        if *magic != BATCH_MAGIC || header.nonce != place.nonce {
+            let renamed = Self { nonce: place.nonce, ..header };
+            return Err(match *magic == BATCH_MAGIC {
+                // Its checksum says whose it was before a bit of its magic or nonce flipped.
+                _ if header.checksum == place.checksum(&renamed.body()) => HeaderFault::Checksum,
+                true => HeaderFault::OtherLife,
+                false => HeaderFault::NoMagic,
+            });
         }
         // A right checksum over a length that no writer makes counts as a wrong one.
         let checked = bytes.get(CHECKED_FROM..).unwrap_or_default();

@@ -90,7 +90,11 @@ pub(crate) fn scan(segment: &[u8], nonce: Nonce, options: ScanOptions) -> Scan {
             Ok(_) => (Found::Good, Later::default()),
             // Where everything must be whole, no proof is needed.
             Err(bad) if whole => (bad.found, Later::default()),
-            Err(bad) => (bad.found, scanner.later(at, chain.sequence)),
+            Err(bad) => {
+                let later = scanner.later(at, chain.sequence);
+                let is_gap = bad.found == Found::Nothing && later.end > 0;
+                (if is_gap { Found::Gap } else { bad.found }, later)
+            }
         };
         match (verdict(found, later.says_synced, whole), place) {
             (Verdict::NextBatch, Ok((header, end))) => {

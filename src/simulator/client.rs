@@ -246,6 +246,7 @@ impl Client {
         if !self.world.dead.get() {
             self.world.model.borrow_mut().end_look();
         }
+        self.world.say(|| format!("forgetting key {key} is decided: entry {number:?}"));
         if first.is_pending() {
             first = Poll::Ready(call.await);
         }
@@ -302,6 +303,7 @@ impl Client {
         let decide = |model: &mut Model, reply| decide(model, times, reply);
         let number =
             reply.and_then(|reply| self.world.judge(|model| decide(model, reply)).flatten());
+        self.world.say(|| format!("{what} is decided: entry {number:?}"));
         let told = match first {
             Poll::Ready(told) => told,
             Poll::Pending => call.await,

@@ -252,7 +252,18 @@ impl World {
             let count = self.clients.len();
             return self.break_promise(format!("promise 8: {count} clients wait for ever"));
         }
+        self.check_counts();
         self.close();
+    }
+
+    /// What the store counts is what there is.
+    fn check_counts(&self) {
+        let Some(store) = self.store() else { return };
+        let (stats, unresolved) = (store.stats(), store.unresolved().len() as u64);
+        if stats.unresolved != unresolved {
+            let counted = stats.unresolved;
+            self.break_promise(format!("{unresolved} are unresolved and {counted} counted"));
+        }
     }
 
     /// Polls and commits until there is nothing left to do.

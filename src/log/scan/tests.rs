@@ -61,7 +61,7 @@ impl Log {
     fn spoil(&mut self, batch: usize, found: Found) {
         let at = self.batches[batch].offset as usize;
         match found {
-            Found::Nothing => self.bytes[at..at + BATCH_HEADER].fill(0),
+            Found::Nothing | Found::Gap => self.bytes[at..at + BATCH_HEADER].fill(0),
             Found::HeaderBad => self.bytes[at + 20] ^= 1,
             Found::PayloadBad => self.bytes[at + BATCH_HEADER + 20] ^= 1,
             Found::DoesNotFollow => {
@@ -115,6 +115,9 @@ fn every_row_of_the_table_is_met() {
                 end = log.end;
             } else if successor {
                 options.synced = Token(30);
+            } else if found == Found::Gap {
+                log.append(40, Token(20));
+                end = log.end;
             }
             options.whole_until = whole.then_some(end);
             log.spoil(2, found);

@@ -85,7 +85,9 @@ impl Model {
                     && same(flight.payload)
                     && (flight.token, flight.attempt) == (*token, *attempt)
             }),
-            Said::Expired(past) => self.rules.refuses_late && is_past(page, times.now, past),
+            Said::Expired(past) => {
+                self.rules.refuses_late && self.is_past(page, ask.key, times.now, past)
+            }
         }
     }
 
@@ -123,7 +125,7 @@ impl Model {
             Err(format!("promise 1: {ask:?} is claimed as {told:?}, {why}: {page:?} at {times:?}"))
         };
         if let Some(late) = &late
-            && (!is_past(page, times.now, late) || self.rules.refuses_late)
+            && (!self.is_past(page, ask.key, times.now, late) || self.rules.refuses_late)
         {
             return refuse("late for what was not");
         }
@@ -162,6 +164,28 @@ impl Model {
         Ok(())
     }
 
+    /// Whether a record, or a claim that was abandoned, has expired as the store says.
+    fn is_past(&self, page: &Page, key: KeyId, now: Span, past: &Past) -> bool {
+        let of_done = |done: &Done| {
+            (done.completed_ms, done.expires_ms) == (past.completed_ms, past.expired_ms)
+        };
+        let of_flight = |flight: &Flight| {
+            flight.end_of_abandoned().is_some_and(|end| {
+                end.lo <= past.expired_ms
+                    && past.expired_ms <= end.hi.min(now.hi)
+                    && past.expired_ms == past.completed_ms.saturating_add(flight.ttl_ms)
+            })
+        };
+        let once = || self.history.iter().filter(|(of, _)| *of == key);
+        match &page.flight {
+            Some(flight) => of_flight(flight),
+            None => {
+                page.expired(now).is_some_and(of_done)
+                    || once().any(|(_, page)| page.expired(now).is_some_and(of_done))
+            }
+        }
+    }
+
     /// Takes in a claim that was granted.
     fn begin(&mut self, ask: &Ask, times: Times, token: u64, attempt: u32) -> u64 {
         let until = times.mono.plus(ask.lease_ms);
@@ -188,23 +212,5 @@ pub(super) fn difference(one: u8, other: u8) -> Option<Difference> {
         1 => Some(Difference::Payload),
         2 => Some(Difference::Operation),
         _ => Some(Difference::OperationAndPayload),
-    }
-}
-
-/// Whether a record, or a claim that was abandoned, has expired as the store says.
-fn is_past(page: &Page, now: Span, past: &Past) -> bool {
-    let of_done = |done: &Done| {
-        (done.completed_ms, done.expires_ms) == (past.completed_ms, past.expired_ms)
-    };
-    let of_flight = |flight: &Flight| {
-        flight.end_of_abandoned().is_some_and(|end| {
-            end.lo <= past.expired_ms
-                && past.expired_ms <= end.hi.min(now.hi)
-                && past.expired_ms == past.completed_ms.saturating_add(flight.ttl_ms)
-        })
-    };
-    match &page.flight {
-        Some(flight) => of_flight(flight),
-        None => page.expired(now).is_some_and(of_done),
     }
 }

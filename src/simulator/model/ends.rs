@@ -193,7 +193,14 @@ impl Model {
         }
         match reply {
             Err(_) => Ok(None),
-            Ok(true) => Ok(Some(self.record(key, times, |page| *page = Page::default()))),
+            Ok(true) => {
+                let forgets = page.done.is_some();
+                let number = self.record(key, times, |page| *page = Page::default());
+                if let Some(entry) = self.log.back_mut() {
+                    entry.forgets = forgets;
+                }
+                Ok(Some(number))
+            }
             Ok(false) => {
                 // What has expired may be there or not; an abandoned claim was not.
                 if page.flight.is_some() && may_be_forgotten(page, times, reply) {

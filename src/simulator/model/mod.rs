@@ -61,6 +61,9 @@ struct Entry {
     page: Page,
     /// Store time when it was decided.
     at_ms: u64,
+    /// Whether it forgets a record. A compaction leaves the record out at once: that may be on disk
+    /// before this entry is, and before those ahead of it.
+    forgets: bool,
 }
 
 /// What kind of store is modelled.
@@ -184,7 +187,7 @@ impl Model {
         if self.rules.rots {
             self.history.push((key, page.clone()));
         }
-        self.log.push_back(Entry { key, page, at_ms: times.now.lo });
+        self.log.push_back(Entry { key, page, at_ms: times.now.lo, forgets: false });
         self.newest[key] = self.logged();
         self.logged()
     }

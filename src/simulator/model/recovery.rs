@@ -3,7 +3,7 @@
 
 use super::page::{Flight, Page, Span, Stage};
 use super::said::Seen;
-use super::{KeyId, Look, Model, Times, Verdict};
+use super::{Entry, KeyId, Look, Model, Times, Verdict};
 use crate::DropPolicy;
 
 /// How much must be there.
@@ -99,7 +99,7 @@ impl Model {
         let mut entries = self.log.iter();
         loop {
             if wrong == 0 && number >= least {
-                matching = Some(merge(matching, &pages));
+                matching = Some(merge(matching, &pages, found.times.now));
             }
             let Some(entry) = entries.next() else { return matching };
             let page = &mut pages[entry.key];
@@ -119,7 +119,11 @@ impl Model {
         let current = &self.pages[key];
         let ghost = page.ghost.as_ref().or(current.ghost.as_ref());
         match &found.seen[key] {
-            Seen::Unreadable => true,
+            // A claim in flight would be seen all the same.
+            Seen::Unreadable => match &page.flight {
+                Some(flight) => self.may_be_gone(flight, key, found),
+                None => true,
+            },
             Seen::InFlight { token, attempt } => match &page.flight {
                 Some(flight) => is(flight, *token, *attempt) && self.becomes(flight, key, false),
                 None => ghost.is_some_and(|ghost| is(ghost, *token, *attempt)),
@@ -132,20 +136,24 @@ impl Model {
             }
             Seen::Nothing => match &page.flight {
                 Some(flight) => self.may_be_gone(flight, key, found),
-                None => page.done.as_ref().is_none_or(|done| done.expires_ms <= now.hi),
+                None => {
+                    let forgets = |entry: &Entry| entry.key == key && entry.forgets;
+                    page.done.as_ref().is_none_or(|done| done.expires_ms <= now.hi)
+                        || self.log.iter().any(forgets)
+                }
             },
         }
     }
 
     /// Whether a claim becomes unresolved, or merely abandoned, when its process ends.
     fn becomes(&self, flight: &Flight, key: KeyId, unresolved: bool) -> bool {
-        if flight.stage == Stage::Unresolved {
-            return unresolved;
-        }
-        let by = |policy: DropPolicy| (policy == DropPolicy::Unresolved) == unresolved;
+        let by = |flight: &Flight, policy: DropPolicy| {
+            let is = flight.stage == Stage::Unresolved || policy == DropPolicy::Unresolved;
+            is == unresolved
+        };
         let current = self.pages[key].flight.as_ref();
         let in_memory = current.filter(|current| current.token == flight.token);
-        by(flight.logged_policy) || by(flight.policy) || in_memory.is_some_and(|f| by(f.policy))
+        by(flight, flight.logged_policy) || in_memory.is_some_and(|flight| by(flight, flight.policy))
     }
 
     /// Whether a claim was abandoned so long ago that the next process forgets it at once.
@@ -177,6 +185,8 @@ impl Model {
             }
             if *seen == Seen::Nothing {
                 page.ghost = page.flight.take().or(ghost);
+                // It was forgotten before the log says so.
+                page.done.take_if(|done| done.expires_ms > times.now.hi);
             }
         }
         self.go_on_from(pages, floor_ms);
@@ -202,8 +212,14 @@ impl Model {
             let old = self.history.iter().rev().filter(|(of, _)| *of == key);
             let mut old = old.map(|(_, page)| page);
             let page = match seen {
-                Seen::Nothing => Some(Page::default()),
-                Seen::Unreadable => old.next().cloned().or_else(|| Some(Page::default())),
+                // What there was may have expired, or cannot be read.
+                Seen::Nothing | Seen::Unreadable => {
+                    let done = old.find_map(|page| page.done.clone());
+                    let done = done.filter(|done| {
+                        *seen == Seen::Unreadable || done.expires_ms <= times.now.hi
+                    });
+                    Some(Page { done, ..Page::default() })
+                }
                 Seen::Done(shown) => old
                     .find(|page| page.done.as_ref().is_some_and(|done| shown.is(done)))
                     .map(|page| Page { flight: None, ..page.clone() }),
@@ -289,14 +305,18 @@ fn orphan(flight: &mut Flight, seen: &Seen, at: Span) {
     }
 }
 
-/// The newest pages, with the checkpoints of those that explain what is seen as well.
-fn merge(found: Option<Vec<Page>>, pages: &[Page]) -> Vec<Page> {
+/// The newest pages, with what else may be there by those that explain what is seen as well:
+/// checkpoints, and records that have expired.
+fn merge(found: Option<Vec<Page>>, pages: &[Page], now: Span) -> Vec<Page> {
     let all = |flight: &Flight| match flight.checkpoints.is_empty() {
         true => vec![None],
         false => flight.checkpoints.clone(),
     };
     let mut merged = pages.to_vec();
     for (page, old) in merged.iter_mut().zip(found.into_iter().flatten()) {
+        if page.done.is_none() {
+            page.done = old.expired(now).cloned();
+        }
         if let (Some(flight), Some(old)) = (&mut page.flight, &old.flight)
             && flight.token == old.token
             && flight.checkpoints != old.checkpoints
