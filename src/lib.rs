@@ -38,6 +38,8 @@ mod inspect;
 mod log;
 mod options;
 mod random;
+#[cfg(any(test, feature = "simulation"))]
+mod simulator;
 mod store;
 #[cfg(test)]
 mod tests;
