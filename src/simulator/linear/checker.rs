@@ -5,8 +5,9 @@
 //! state that they left are remembered, so that nothing is searched twice from there. Two more
 //! things keep it short:
 //!
-//! - A call that leaves the state exactly as it is needs no alternative: in any order that begins
-//!   like this one it can be moved here.
+//! - A look that leaves the state exactly as it is needs no alternative: in any order that begins
+//!   like this one it can be moved here, for it only makes more of what is known. (Unless that ends
+//!   the time of a call that nobody was told of.)
 //! - Calls with unknown outcome are tried last. They need not be placed at all.
 //!
 //! What was placed is all calls up to a frontier but those that were skipped. Every process has at
@@ -14,7 +15,7 @@
 
 use std::collections::HashSet;
 
-use super::history::{Call, History, Operation, Response};
+use super::history::{History, Operation, Response};
 use super::spec::State;
 use super::verdict::{Counterexample, Verdict};
 
@@ -119,9 +120,7 @@ impl<'a> Search<'a> {
     }
 
     fn run(mut self, work: usize) -> Found {
-        let loses = |operation: &&Operation| operation.call == Call::Restart { loses: true };
-        let crashes = self.operations.iter().filter(loses).count();
-        let state = State::new(u32::try_from(crashes).unwrap_or(u32::MAX));
+        let state = State::new(self.operations);
         let mut place = Place { frontier: 0, skipped: Vec::new(), state };
         let mut chosen = u32::MAX;
         loop {
@@ -195,20 +194,25 @@ impl<'a> Search<'a> {
         let mut known = Vec::new();
         let mut unknown = Vec::new();
         let mut states = std::mem::take(&mut self.states);
-        for index in self.candidates(place) {
+        let candidates = self.candidates(place);
+        let operations = candidates.iter().map(|index| self.operation(*index));
+        let ends = operations.filter(|operation| !operation.is_known()).map(|one| one.returned);
+        let first_end = ends.min().unwrap_or(u64::MAX);
+        for index in candidates {
             let operation = self.operation(index);
             place.state.after(operation, &mut states);
             while let Some(state) = states.pop() {
                 let is_same = state == place.state;
-                if is_same && operation.is_known() {
+                if is_same && operation.is_look() && operation.invoked < first_end {
                     states.clear();
                     self.states = states;
                     return vec![(index, self.advance(place, index, state))];
                 }
-                // To place a call that need not be placed only makes sense for what it changes.
-                if !is_same {
-                    let list = if operation.is_known() { &mut known } else { &mut unknown };
-                    list.push((index, self.advance(place, index, state)));
+                if operation.is_known() {
+                    known.push((index, self.advance(place, index, state)));
+                } else if !is_same {
+                    // What need not be placed is placed only for what it changes.
+                    unknown.push((index, self.advance(place, index, state)));
                 }
             }
         }

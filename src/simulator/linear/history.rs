@@ -129,6 +129,26 @@ impl Operation {
         self.response.is_some()
     }
 
+    /// Whether it only looked: its answer says something of the key, and it changed nothing.
+    pub(crate) fn is_look(&self) -> bool {
+        match self.response {
+            Some(Response::Record(_)) => !matches!(self.call, Call::Complete { .. }),
+            Some(Response::Unresolved { .. }) => self.call == Call::Get,
+            Some(
+                Response::InFlight { .. }
+                | Response::Mismatch { .. }
+                | Response::Expired { .. }
+                | Response::Held { .. }
+                | Response::Nothing
+                | Response::Forgotten(false)
+                | Response::LeaseLost
+                | Response::NotFound
+                | Response::Busy,
+            ) => true,
+            _ => false,
+        }
+    }
+
     /// Whether its return says that all that led to it is on disk (promise 2).
     pub(crate) fn is_durable(&self) -> bool {
         match self.response {

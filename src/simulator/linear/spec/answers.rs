@@ -57,7 +57,12 @@ impl Moment<'_> {
     fn hold(&mut self, flight: Flight, at_ms: u64) {
         let since = Span::between(at_ms, self.until_ms);
         let token = flight.token.unwrap_or(0);
+        let first = self.next.len();
         self.leave(Phase::Held(Flight { since, ..flight }), at_ms, token);
+        if let Phase::Done(record) = self.state.phase {
+            let expired = self.next.iter_mut().skip(first).filter_map(|next| next.expired.as_mut());
+            expired.for_each(|expired| expired.push(record));
+        }
     }
 
     /// From when on the key is as if it had never been, if it may be.
@@ -123,7 +128,8 @@ impl Moment<'_> {
             }
             Phase::Done(record) => {
                 let Some(record) = self.unexpired(&record) else { return };
-                (record.fingerprint, Phase::Done(record))
+                let told = record.told.min(self.operation.returned);
+                (record.fingerprint, Phase::Done(Record { told, ..record }))
             }
             Phase::Free | Phase::Gone(_) => return,
         };
@@ -159,12 +165,17 @@ impl Moment<'_> {
         }
     }
 
-    /// The request came too late, and is told when its record was completed and expired.
+    /// The request came too late, and is told when a record of its key was completed and expired:
+    /// the last one, as a rule.
     fn come_late(&mut self, completed_ms: u64, expired_ms: u64) {
         let at_ms = expired_ms.max(self.at_ms);
         let fits = |since: Span, ttl_ms: u64| {
             since.contains(completed_ms) && completed_ms.saturating_add(ttl_ms) == expired_ms
         };
+        let mut expired = self.state.expired.iter().flatten();
+        if expired.any(|record| fits(record.completed, record.ttl_ms)) {
+            self.find_nothing();
+        }
         match self.state.phase {
             Phase::Done(record) if fits(record.completed, record.ttl_ms) => {
                 let completed = Span::exactly(completed_ms);
@@ -202,7 +213,8 @@ impl Moment<'_> {
             && seen.expires_ms == expires_ms;
         if same_request && same {
             let completed = Span::exactly(seen.completed_ms);
-            let record = Record { token: Some(seen.token), completed, ..record };
+            let told = record.told.min(self.operation.returned);
+            let record = Record { token: Some(seen.token), completed, told, ..record };
             self.leave(Phase::Done(record), self.at_ms.max(seen.completed_ms), seen.token);
         }
     }

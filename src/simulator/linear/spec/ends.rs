@@ -15,10 +15,9 @@ impl Moment<'_> {
             (Some(flight), None) => self.done(&flight, answer),
             (Some(flight), Some(Response::Record(seen))) => {
                 let read = Span::between(self.operation.from_ms, self.until_ms);
-                let record = Record {
-                    completed: Span::exactly(seen.completed_ms),
-                    ..self.record(&flight, answer)
-                };
+                let completed = Span::exactly(seen.completed_ms);
+                let told = self.operation.returned;
+                let record = Record { completed, told, ..self.record(&flight, answer) };
                 let same = seen.token == token
                     && seen.attempt == flight.attempt
                     && seen.answer == answer
@@ -35,7 +34,8 @@ impl Moment<'_> {
 
     /// A completion whose time nobody was told.
     fn done(&mut self, flight: &Flight, answer: Digest) {
-        self.become_now(Phase::Done(self.record(flight, answer)));
+        let told = if self.operation.is_known() { self.operation.returned } else { u64::MAX };
+        self.become_now(Phase::Done(Record { told, ..self.record(flight, answer) }));
     }
 
     fn record(&self, flight: &Flight, answer: Digest) -> Record {
@@ -47,6 +47,7 @@ impl Moment<'_> {
             ttl_ms: flight.ttl_ms,
             completed: Span::between(self.operation.from_ms, self.until_ms),
             is_over: false,
+            told: u64::MAX,
         }
     }
 
@@ -79,6 +80,12 @@ impl Moment<'_> {
                 self.become_now(Phase::Held(Flight { checkpoint: Some(saved), ..flight }));
             }
             (None, Some(Response::LeaseLost)) => self.stay(),
+            // Upkeep has found it abandoned: its holder let go, and its lease is over.
+            (Some(flight), Some(Response::LeaseLost)) if flight.is_dropped => {
+                if let Some(end_ms) = flight.lease_end() {
+                    self.leave(flight.abandoned(end_ms, self.until_ms), end_ms.max(self.at_ms), 0);
+                }
+            }
             _ => {}
         }
     }
@@ -121,6 +128,10 @@ impl Moment<'_> {
             (Phase::Held(_) | Phase::Abandoned(_), Some(Response::Busy))
             | (Phase::Free | Phase::Done(_), Some(Response::NotFound)) => self.stay(),
             (_, Some(Response::NotFound)) => self.find_nothing(),
+            // A completion on its way to disk: whoever resolves does not wait for it.
+            (Phase::Done(record), Some(Response::Busy)) if self.operation.invoked < record.told => {
+                self.stay();
+            }
             _ => {}
         }
     }
@@ -165,7 +176,10 @@ impl Moment<'_> {
     /// Nobody holds a claim any more. One that must not run twice becomes unresolved.
     fn reopen(&mut self, phase: Phase) {
         let (flight, since_ms) = match phase {
-            Phase::Free | Phase::Done(_) | Phase::Unresolved(_) => return self.become_now(phase),
+            Phase::Free | Phase::Unresolved(_) => return self.become_now(phase),
+            Phase::Done(record) => {
+                return self.become_now(Phase::Done(Record { told: 0, ..record }));
+            }
             // It may have been found abandoned before, and that may be on disk.
             Phase::Held(flight) if flight.is_dropped => {
                 (flight, flight.lease_end().unwrap_or(self.at_ms).min(self.at_ms))

@@ -17,10 +17,7 @@
 //! is kept as well. With these two a span's time can be chosen last, and each moment then be the
 //! latest of its own earliest time, the one before it, and the span's.
 //!
-//! The clock may be read a little before the moment: a completion waits for nobody between its
-//! reading and its decision, but what is told at once (`Busy`) need not wait for the completion to
-//! be on disk, and is explained by a moment before it. So a completion's time lies between its
-//! invocation and its moment.
+//! The clock may be read before the moment (of an extension, for one), but not before the call.
 //!
 //! # Crashes
 //! What nobody was told of may be lost by a crash, even if it was seen by those who are told at
@@ -87,6 +84,9 @@ pub(crate) struct Record {
     pub(crate) completed: Span,
     /// Whether somebody was told that it has expired.
     pub(crate) is_over: bool,
+    /// When somebody was first told of it, in the order of invocations and returns: it is on disk
+    /// by then.
+    pub(crate) told: u64,
 }
 
 /// All that is known after some calls, in an order.
@@ -101,6 +101,9 @@ pub(crate) struct State {
     pub(crate) crashes: u32,
     /// What it was before changes that may be lost by the next crash.
     pub(crate) before: Vec<Phase>,
+    /// Records that expired before the newest: somebody may be told that he is late for one. `None`
+    /// if nobody is, ever.
+    pub(crate) expired: Option<Vec<Record>>,
 }
 
 /// A moment that a call may have, and the states that it may leave.
@@ -114,9 +117,19 @@ struct Moment<'a> {
 }
 
 impl State {
-    /// A key of a new store, whose history has this many crashes.
-    pub(crate) fn new(crashes: u32) -> Self {
-        Self { at_ms: 0, highest_token: 0, phase: Phase::Free, crashes, before: Vec::new() }
+    /// A key of a new store, whose history is this.
+    pub(crate) fn new(history: &[Operation]) -> Self {
+        let loses = |operation: &&Operation| operation.call == Call::Restart { loses: true };
+        let is_late =
+            |operation: &Operation| matches!(operation.response, Some(Response::Expired { .. }));
+        Self {
+            at_ms: 0,
+            highest_token: 0,
+            phase: Phase::Free,
+            crashes: u32::try_from(history.iter().filter(loses).count()).unwrap_or(u32::MAX),
+            before: Vec::new(),
+            expired: history.iter().any(is_late).then(Vec::new),
+        }
     }
 
     /// The states that a call may leave if it comes next; none if it cannot come next.
@@ -279,6 +292,7 @@ impl Moment<'_> {
             phase,
             crashes: self.state.crashes,
             before,
+            expired: self.state.expired.clone(),
         });
     }
 

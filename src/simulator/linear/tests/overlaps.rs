@@ -127,6 +127,52 @@ fn what_is_told_at_once_need_not_see_a_completion_on_its_way() {
     hand.assert_good();
 }
 
+/// A look that changes nothing is placed at once, but not before what nobody was told of and can
+/// only have been before it.
+#[test]
+fn an_untold_forget_is_not_passed_over() {
+    for (then, is_good) in [(Response::Nothing, true), (claimed(6, 2), false)] {
+        let hand = Hand::new();
+        hand.won(0, 5, 1);
+        hand.completed(0, 5, 1);
+        hand.recorder.untold(hand.invoke(0, Call::Forget), hand.now_ms.get());
+        hand.told(1, Call::Resolve { answer: None }, Response::NotFound);
+        let look = if is_good { Call::Get } else { claim() };
+        hand.told(1, look, then);
+        assert_eq!(hand.verdict().is_linearizable(), is_good, "{then:?}");
+    }
+}
+
+/// A call that changes nothing where it is tried first may do so where it belongs.
+#[test]
+fn a_call_that_can_be_nothing_is_tried_where_it_is_something() {
+    let hand = Hand::new();
+    let dropped = hand.invoke(1, Call::Drop { token: 5 });
+    let claimant = hand.invoke(0, claim_under(DropPolicy::Release));
+    hand.returned(claimant, claimed(5, 1));
+    hand.returned(dropped, Response::Done);
+    hand.told(2, claim(), claimed(6, 1));
+    hand.assert_good();
+}
+
+/// Also where other answers show that the completion was decided before.
+#[test]
+fn whoever_resolves_does_not_wait_for_a_completion() {
+    for (is_told, is_good) in [(false, true), (true, false)] {
+        let hand = Hand::new();
+        hand.won(0, 5, 1);
+        let completion = hand.invoke(0, complete(5));
+        hand.told(1, Call::Extend { token: 5, lease_ms: 1 }, Response::LeaseLost);
+        if is_told {
+            hand.returned(completion, Response::Record(hand.seen(5, 1)));
+        } else {
+            hand.recorder.untold(completion, hand.now_ms.get());
+        }
+        hand.told(1, Call::Resolve { answer: None }, Response::Busy);
+        assert_eq!(hand.verdict().is_linearizable(), is_good, "told: {is_told}");
+    }
+}
+
 #[test]
 fn keys_are_independent() {
     let hand = Hand::new();
