@@ -142,12 +142,14 @@ impl Recorder {
         self.order.fetch_add(1, Ordering::SeqCst)
     }
 
-    /// Ends a call; returns its key.
+    /// Ends a call, unless its process has ended before; returns its key.
     fn end(&self, id: CallId, change: impl FnOnce(&mut Operation), now_ms: u64) -> u32 {
         let mut notes = self.processes[id.process as usize].lock();
         let Some(note) = notes.get_mut(id.number as usize) else { return 0 };
-        change(&mut note.operation);
-        note.close(self.next(), now_ms);
+        if note.is_open {
+            change(&mut note.operation);
+            note.close(self.next(), now_ms);
+        }
         note.operation.key
     }
 }
