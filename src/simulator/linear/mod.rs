@@ -2,7 +2,7 @@
 //! each call can be given one moment between its invocation and its return, so that the calls, in
 //! the order of their moments, do what the sequential model of one key says (Herlihy, Wing 1990).
 //!
-//! - [`history`]: what clients see. Recorded by threads or by a simulator.
+//! - [`history`]: what clients see. [`recorder`]: how threads or a simulator write it down.
 //! - [`answer`]: a store's answers as a history has them.
 //! - [`spec`]: the sequential model of one key.
 //! - [`checker`]: the search for the moments, key by key: keys are independent, and a history is
