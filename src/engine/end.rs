@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::Engine;
 use super::batch::{Effect, Ticket};
 use super::flight::{Completed, Flight, State};
+use super::shard::Shard;
 use super::signal::Wakers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
@@ -17,6 +18,8 @@ use crate::options::check_duration;
 use crate::types::{Checkpoint, DropPolicy, Key, Scope, StoredResponse};
 
 use std::task::Waker;
+
+use parking_lot::MutexGuard;
 
 impl Engine {
     /// Completes a claim. On an error nothing was decided and the claim goes on.
@@ -103,12 +106,22 @@ impl Engine {
     /// Releases a claim: the key is free at once.
     pub(crate) fn release(&self, hash: KeyHash, token: Token) -> Result<Ticket> {
         self.check_writable()?;
-        let mut wakers = Wakers::default();
         let mut shard = self.shard(hash).lock();
         let Some(flight) = shard.flight_of(hash, token) else { return Err(lease_lost()) };
         if matches!(flight.state, State::Completing { .. }) {
             return Err(lease_lost());
         }
+        self.release_flight(shard, hash, token)
+    }
+
+    /// Frees the key of a flight that is there and not completing.
+    pub(crate) fn release_flight(
+        &self,
+        mut shard: MutexGuard<'_, Shard>,
+        hash: KeyHash,
+        token: Token,
+    ) -> Result<Ticket> {
+        let mut wakers = Wakers::default();
         let ticket = self.queue.lock().push(&Frame::Release { token }, None)?;
         if let Some(flight) = shard.remove(hash, token) {
             drop(shard);

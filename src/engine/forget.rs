@@ -33,8 +33,8 @@ impl Engine {
                 let token = flight.token;
                 match &flight.state {
                     State::Abandoned { .. } => {
-                        drop(shard);
-                        return self.release(hash, token).map(|ticket| (true, ticket));
+                        let released = self.release_flight(shard, hash, token);
+                        return released.map(|ticket| (true, ticket));
                     }
                     State::Completing { record } => {
                         let expires_at = record.expires_at;
@@ -65,12 +65,14 @@ impl Engine {
                         continue;
                     }
                     let expires_at = record.expires_at;
+                    // Asked while nobody else can claim the key: it is free from here on.
+                    let was_there = expires_at > self.time.now();
                     let ticket = self.enqueue_forget((hash, scope, key), expires_at)?;
                     shard.index.remove(self.geometry, hash, spot.location);
                     drop(shard);
                     self.counters.forgets.add(1);
                     self.note_dead(spot.location, record.response.body().len() as u64);
-                    return Ok((expires_at > self.time.now(), ticket));
+                    return Ok((was_there, ticket));
                 }
             }
         }

@@ -14,6 +14,7 @@ mod dice;
 mod executor;
 mod interlude;
 mod life;
+pub(crate) mod linear;
 mod model;
 mod profile;
 mod run;

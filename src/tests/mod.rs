@@ -25,6 +25,7 @@ mod inspect;
 mod inspect_damage;
 mod interval;
 mod ledger;
+mod linear;
 mod model;
 mod sabotage;
 mod script;

@@ -1,0 +1,98 @@
+//! Threads that do anything they like to a few keys, on a store with threads of its own: what they
+//! were told can be explained.
+
+use std::sync::{Arc, Barrier};
+use std::time::Duration;
+
+use super::client::{Client, Habits};
+use super::{assert_linearizable, histories};
+use crate::clock::RealClock;
+use crate::simulation::{Clock, Environment, SimClock, SimDisk, SimRandom};
+use crate::simulator::linear::history::History;
+use crate::simulator::linear::recorder::Recorder;
+use crate::tests::chaos::{ChaosDisk, How};
+use crate::{Options, Store};
+
+const THREADS: u32 = 8;
+const CALLS: u64 = 125;
+const START_MS: u64 = 1_790_000_000_000;
+
+/// A history of a thousand calls.
+fn run(seed: u64, clock: Arc<dyn Clock>, habits: &Habits, pass: &(dyn Fn() + Sync)) -> History {
+    let environment = Environment {
+        // Its syncs let other threads run.
+        disk: ChaosDisk::new(SimDisk::new(), How::Errors),
+        clock: clock.clone(),
+        random: Arc::new(SimRandom::new(seed)),
+        threads: true,
+    };
+    let options = Options::new().segment_bytes(1 << 16);
+    let store = Store::open_in(&environment, &options, true).expect("a store");
+    let start_ms = start_of_store_time(&store, &*clock);
+    let now_ms = move || start_ms + clock.monotonic_ms();
+    let recorder = Recorder::new(THREADS);
+    let start = Barrier::new(THREADS as usize);
+    std::thread::scope(|threads| {
+        for process in 0..THREADS {
+            let (store, recorder, now_ms) = (store.clone(), &recorder, &now_ms);
+            let start = &start;
+            threads.spawn(move || {
+                let seed = (seed << 8) + u64::from(process);
+                let mut client = Client::new(process, seed, store, (recorder, habits), now_ms);
+                start.wait();
+                for _ in 0..CALLS {
+                    client.act();
+                    if client.numbers.below(8) == 0 {
+                        pass();
+                    }
+                }
+                client.drop_all();
+            });
+        }
+    });
+    recorder.into_history()
+}
+
+/// Store time minus monotonic time: the same as long as a store is open, and no clock leaps.
+fn start_of_store_time(store: &Store, clock: &dyn Clock) -> u64 {
+    loop {
+        let before_ms = clock.monotonic_ms();
+        let time_ms = store.stats().store_time.as_millis();
+        if clock.monotonic_ms() == before_ms {
+            return time_ms - before_ms;
+        }
+    }
+}
+
+#[test]
+fn threads_on_a_clock_that_is_moved_are_linearizable() {
+    let habits = Habits {
+        keys: 3,
+        // Longer than a completion is on its way to disk: until then it is replayed whatever its
+        // TTL.
+        ttls_ms: vec![200, 3_600_000],
+        leases_ms: vec![5, 40, 60_000],
+        forgets: true,
+        patience_ms: 0,
+    };
+    for seed in 0..histories(20) {
+        let clock = Arc::new(SimClock::new(START_MS));
+        let pass = || clock.advance(Duration::from_millis(1 + seed % 7));
+        assert_linearizable(&run(seed, clock.clone(), &habits, &pass).check(), seed);
+    }
+}
+
+#[test]
+fn threads_on_the_clock_of_the_machine_are_linearizable() {
+    let habits = Habits {
+        keys: 3,
+        ttls_ms: vec![3_600_000],
+        leases_ms: vec![1, 3, 60_000],
+        forgets: true,
+        patience_ms: 2,
+    };
+    for seed in 0..histories(20) {
+        let history = run(seed, Arc::new(RealClock), &habits, &std::thread::yield_now);
+        assert_linearizable(&history.check(), seed);
+    }
+}
