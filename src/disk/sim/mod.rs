@@ -9,6 +9,7 @@
 //!
 //! | file | what |
 //! | --- | --- |
+//! | `content.rs` | bytes that copies share |
 //! | `inode.rs` | a file's bytes: seen, durable, and the changes between |
 //! | `directory.rs` | the names, in the same three parts |
 //! | `state.rs` | all of a disk, and what each call does to it |
@@ -18,6 +19,7 @@
 //!
 //! It has no threads, no delays and no blocks: a call takes no time, and a file takes its length.
 
+mod content;
 mod crash;
 mod directory;
 mod faults;
@@ -148,7 +150,7 @@ impl SimDisk {
     /// `InvalidInput` if the name is not one a file can have.
     pub fn put_file(&self, name: &str, bytes: Vec<u8>) -> io::Result<()> {
         super::name::check(name)?;
-        self.state.lock().put(name, bytes);
+        self.state.lock().put(name, &bytes);
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::io::Errno;
 
 use super::super::DirIdentity;
+use super::content::Content;
 use super::directory::{Directory, InodeId};
 use super::faults::{Fault, Faults};
 use super::inode::Inode;
@@ -99,8 +100,7 @@ impl State {
     }
 
     pub(super) fn copy(&self) -> Self {
-        let settled =
-            |(id, inode): (&InodeId, &Inode)| (*id, Inode::settled(inode.seen().to_vec()));
+        let settled = |(id, inode): (&InodeId, &Inode)| (*id, Inode::settled(inode.seen().clone()));
         let inodes = self.inodes.iter().map(settled).collect();
         let mut copy = self.restarted(Directory::settled(self.directory.seen().clone()), inodes);
         copy.identity.inode = 1 + self.copies.fetch_add(1, Ordering::Relaxed);
@@ -113,8 +113,8 @@ impl State {
         self.inode(id)
     }
 
-    pub(super) fn put(&mut self, name: &str, bytes: Vec<u8>) {
-        let id = self.add_inode(Inode::settled(bytes));
+    pub(super) fn put(&mut self, name: &str, bytes: &[u8]) {
+        let id = self.add_inode(Inode::settled(Content::new(bytes)));
         self.directory.put(name, id);
         self.collect();
     }
@@ -241,7 +241,20 @@ impl State {
         if len > MAX_FILE_BYTES {
             return Err(Errno::FBIG.into());
         }
-        self.write_or_half(id, &vec![0; len as usize], 0, fault)?;
+        let half = fault == Some(Fault::ShortWrite);
+        let room = self.room_at(id, 0)?;
+        let zeros = if half { len / 2 } else { len };
+        let fits = zeros.min(room);
+        let number = self.change_number();
+        self.inode(id)?.zero(number, fits as usize);
+        self.counters.bytes_written += fits;
+        if fits < zeros {
+            return Err(Errno::NOSPC.into());
+        }
+        if half {
+            return Err(Errno::IO.into());
+        }
+        self.counters.writes += 1;
         let number = self.change_number();
         self.inode(id)?.truncate(number, len as usize);
         self.sync_or_fail(id, fault)
@@ -305,14 +318,19 @@ impl State {
         if offset.saturating_add(bytes.len() as u64) > MAX_FILE_BYTES {
             return Err(Errno::FBIG.into());
         }
-        let free = self.capacity.saturating_sub(self.used_bytes());
-        let limit = (self.inode(id)?.seen().len() as u64).saturating_add(free);
-        let room = usize::try_from(limit.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let room = usize::try_from(self.room_at(id, offset)?).unwrap_or(usize::MAX);
         let (fits, rest) = bytes.split_at(room.min(bytes.len()));
         let number = self.change_number();
         self.inode(id)?.write(number, offset as usize, fits);
         self.counters.bytes_written += fits.len() as u64;
         if rest.is_empty() { Ok(()) } else { Err(Errno::NOSPC.into()) }
+    }
+
+    /// How many bytes can be written to a file at `offset` before the disk is full.
+    fn room_at(&mut self, id: InodeId, offset: u64) -> io::Result<u64> {
+        let free = self.capacity.saturating_sub(self.used_bytes());
+        let limit = (self.inode(id)?.seen().len() as u64).saturating_add(free);
+        Ok(limit.saturating_sub(offset))
     }
 
     fn sync_or_fail(&mut self, id: InodeId, fault: Option<Fault>) -> io::Result<()> {
