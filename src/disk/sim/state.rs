@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::io::Errno;
 
 use super::super::DirIdentity;
+use super::calls::{CallKind, SimCall, Subject};
 use super::content::Content;
 use super::directory::{Directory, InodeId};
 use super::faults::{Fault, Faults};
@@ -54,6 +55,8 @@ pub(super) struct State {
     pub(super) max_open: usize,
     pub(super) faults: Faults,
     pub(super) counters: SimCounters,
+    /// What the calls were, if that is wanted.
+    pub(super) recorded: Option<Vec<SimCall>>,
     pub(super) locked: bool,
     pub(super) directory: Directory,
     pub(super) inodes: BTreeMap<InodeId, Inode>,
@@ -71,6 +74,7 @@ impl State {
             max_open: usize::MAX,
             faults: Faults::default(),
             counters: SimCounters::default(),
+            recorded: None,
             locked: false,
             directory: Directory::default(),
             inodes: BTreeMap::new(),
@@ -120,7 +124,7 @@ impl State {
     }
 
     pub(super) fn open(&mut self, name: &str) -> io::Result<InodeId> {
-        let fault = self.call()?;
+        let fault = self.call(CallKind::Open, Subject::Name(name))?;
         self.check_open_files(fault)?;
         let id = self.lookup(name)?;
         self.inode(id)?.handles += 1;
@@ -128,7 +132,7 @@ impl State {
     }
 
     pub(super) fn create(&mut self, name: &str) -> io::Result<InodeId> {
-        let fault = self.call()?;
+        let fault = self.call(CallKind::Create, Subject::Name(name))?;
         if fault == Some(Fault::Full) {
             return Err(Errno::NOSPC.into());
         }
@@ -160,7 +164,7 @@ impl State {
     }
 
     pub(super) fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
-        self.call()?;
+        self.call(CallKind::Rename, Subject::Name(from))?;
         if !self.directory.rename(from, to) {
             return Err(Errno::NOENT.into());
         }
@@ -169,7 +173,7 @@ impl State {
     }
 
     pub(super) fn remove(&mut self, name: &str) -> io::Result<()> {
-        self.call()?;
+        self.call(CallKind::Remove, Subject::Name(name))?;
         if !self.directory.unlink(name) {
             return Err(Errno::NOENT.into());
         }
@@ -178,12 +182,12 @@ impl State {
     }
 
     pub(super) fn list(&mut self) -> io::Result<Vec<String>> {
-        self.call()?;
+        self.call(CallKind::List, Subject::Directory)?;
         Ok(self.directory.seen().keys().cloned().collect())
     }
 
     pub(super) fn sync_dir(&mut self) -> io::Result<()> {
-        if self.call()? == Some(Fault::FailedSync) {
+        if self.call(CallKind::SyncDir, Subject::Directory)? == Some(Fault::FailedSync) {
             self.directory.fail_sync();
             return Err(Errno::IO.into());
         }
@@ -195,22 +199,22 @@ impl State {
 
     /// Takes the lock; `false` if it is held.
     pub(super) fn lock(&mut self) -> io::Result<bool> {
-        self.call()?;
+        self.call(CallKind::Lock, Subject::Directory)?;
         Ok(!std::mem::replace(&mut self.locked, true))
     }
 
     pub(super) fn identity(&mut self) -> io::Result<DirIdentity> {
-        self.call()?;
+        self.call(CallKind::Identity, Subject::Directory)?;
         Ok(self.identity)
     }
 
     pub(super) fn len(&mut self, id: InodeId) -> io::Result<u64> {
-        self.call()?;
+        self.call(CallKind::Len, Subject::Inode(id))?;
         Ok(self.inode(id)?.seen().len() as u64)
     }
 
     pub(super) fn read(&mut self, id: InodeId, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let fault = self.call()?;
+        let fault = self.call(CallKind::Read, Subject::Inode(id))?;
         let mut count = self.inode(id)?.read(buf, offset);
         if fault == Some(Fault::ShortRead) {
             count /= 2;
@@ -221,7 +225,7 @@ impl State {
     }
 
     pub(super) fn write(&mut self, id: InodeId, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let fault = self.call()?;
+        let fault = self.call(CallKind::Write, Subject::Inode(id))?;
         let end = offset.saturating_add(bytes.len() as u64);
         let grows = end > self.inode(id)?.seen().len() as u64;
         if fault == Some(Fault::Full) && grows {
@@ -234,7 +238,7 @@ impl State {
     }
 
     pub(super) fn zero_fill(&mut self, id: InodeId, len: u64) -> io::Result<()> {
-        let fault = self.call()?;
+        let fault = self.call(CallKind::ZeroFill, Subject::Inode(id))?;
         if fault == Some(Fault::Full) {
             return Err(Errno::NOSPC.into());
         }
@@ -261,15 +265,31 @@ impl State {
     }
 
     pub(super) fn sync(&mut self, id: InodeId) -> io::Result<()> {
-        let fault = self.call()?;
+        let fault = self.call(CallKind::Sync, Subject::Inode(id))?;
         self.sync_or_fail(id, fault)
     }
 
     /// Counts a call and lets [`Fault::Io`] happen, which takes no part in what the call does.
-    fn call(&mut self) -> io::Result<Option<Fault>> {
+    fn call(&mut self, kind: CallKind, subject: Subject<'_>) -> io::Result<Option<Fault>> {
+        if self.recorded.is_some() {
+            let file = self.name_of(subject);
+            self.recorded.get_or_insert_default().push(SimCall { kind, file });
+        }
         match self.faults.next_call() {
             Some(Fault::Io) => Err(Errno::IO.into()),
             other => Ok(other),
+        }
+    }
+
+    fn name_of(&self, subject: Subject<'_>) -> String {
+        match subject {
+            Subject::Directory => String::new(),
+            Subject::Name(name) => name.to_owned(),
+            Subject::Inode(id) => {
+                let mut names = self.directory.seen().iter();
+                let named = names.find(|(_, inode)| **inode == id);
+                named.map(|(name, _)| name.clone()).unwrap_or_default()
+            }
         }
     }
 
