@@ -89,7 +89,11 @@ pub(crate) fn scan(segment: &[u8], nonce: Nonce, options: ScanOptions) -> Scan {
             Ok(_) => (Found::Good, Later::default()),
             // Where everything must be whole, no proof is needed.
             Err(bad) if whole => (bad.found, Later::default()),
-            Err(bad) => (bad.found, scanner.later(at, chain.sequence)),
+            Err(bad) => {
+                let later = scanner.later(at, chain.sequence);
+                let is_missing = bad.found == Found::Nothing && later.end > 0;
+                (if is_missing { Found::Missing } else { bad.found }, later)
+            }
         };
         match (verdict(found, later.says_synced, whole), place) {
             (Verdict::NextBatch, Ok((header, end))) => {
@@ -99,7 +103,9 @@ pub(crate) fn scan(segment: &[u8], nonce: Nonce, options: ScanOptions) -> Scan {
             }
             (Verdict::TornTail, Err(bad)) => {
                 let bytes = bad.bytes.max(later.end.saturating_sub(at));
-                scan.torn = Some(TornTail { offset: at, bytes, reason: bad.reason });
+                let reason =
+                    if found == Found::Missing { "a batch is missing" } else { bad.reason };
+                scan.torn = Some(TornTail { offset: at, bytes, reason });
                 return scan;
             }
             (Verdict::Damage, Err(bad)) => {

@@ -10,6 +10,8 @@
 pub(crate) enum Found {
     /// Zeros, an old life, no magic, or no room for a header.
     Nothing,
+    /// The same, and a good batch of this life comes later.
+    Missing,
     /// A header of this life that is not right.
     HeaderBad,
     /// A good header over a payload that is not right.
@@ -35,7 +37,7 @@ pub(crate) enum Verdict {
 
 /// What was found, whether something later says that the place was synced, whether the place must
 /// be whole (in a sealed segment, or after a clean close), and the verdict.
-pub(crate) const TABLE: [(Found, bool, bool, Verdict); 20] = [
+pub(crate) const TABLE: [(Found, bool, bool, Verdict); 24] = [
     (Found::Good, false, false, Verdict::NextBatch),
     (Found::Good, false, true, Verdict::NextBatch),
     (Found::Good, true, false, Verdict::NextBatch),
@@ -44,6 +46,10 @@ pub(crate) const TABLE: [(Found, bool, bool, Verdict); 20] = [
     (Found::Nothing, false, true, Verdict::Damage),
     (Found::Nothing, true, false, Verdict::Damage),
     (Found::Nothing, true, true, Verdict::Damage),
+    (Found::Missing, false, false, Verdict::TornTail),
+    (Found::Missing, false, true, Verdict::Damage),
+    (Found::Missing, true, false, Verdict::Damage),
+    (Found::Missing, true, true, Verdict::Damage),
     (Found::HeaderBad, false, false, Verdict::TornTail),
     (Found::HeaderBad, false, true, Verdict::Damage),
     (Found::HeaderBad, true, false, Verdict::Damage),
@@ -71,8 +77,14 @@ pub(crate) fn verdict(found: Found, successor: bool, must_be_whole: bool) -> Ver
 mod tests {
     use super::*;
 
-    const ALL: [Found; 5] =
-        [Found::Nothing, Found::HeaderBad, Found::PayloadBad, Found::DoesNotFollow, Found::Good];
+    const ALL: [Found; 6] = [
+        Found::Nothing,
+        Found::Missing,
+        Found::HeaderBad,
+        Found::PayloadBad,
+        Found::DoesNotFollow,
+        Found::Good,
+    ];
 
     #[test]
     fn every_combination_is_in_the_table_once() {
