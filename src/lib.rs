@@ -71,8 +71,8 @@ pub use types::{
 pub mod simulation {
     pub use crate::clock::{Clock, SimClock};
     pub use crate::disk::{
-        DirIdentity, DirLock, Disk, DiskFile, Fault, FaultPlan, LockAttempt, SimCounters, SimDisk,
-        Survival,
+        CallKind, DirIdentity, DirLock, Disk, DiskFile, Fault, FaultPlan, LockAttempt, SimCall,
+        SimCounters, SimDisk, Survival,
     };
     pub use crate::engine::Environment;
     pub use crate::random::{Random, SimRandom};

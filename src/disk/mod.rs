@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 pub(crate) use real::RealDisk;
 #[cfg(any(test, feature = "simulation"))]
-pub use sim::{Fault, FaultPlan, SimCounters, SimDisk, Survival};
+pub use sim::{CallKind, Fault, FaultPlan, SimCall, SimCounters, SimDisk, Survival};
 
 /// A file of a [`Disk`]. Positions are in bytes from its start.
 #[allow(clippy::len_without_is_empty, reason = "a length that can fail, and nobody asks for zero")]

@@ -239,17 +239,17 @@ impl Segment {
 
     /// Adds a record to the coming footer.
     pub(crate) fn note_entry(&self, contents: &mut Contents, record: NewEntry) {
-        let entry = FooterEntry {
+        contents.entries.push(FooterEntry {
             hash: record.hash,
             offset: record.offset,
             forget: record.forget,
             expires_s: FooterEntry::seconds(record.expires_at, self.base),
-        };
-        // A forget must not go before what it hides, whose footer knows its expiry by the second.
-        let expires_at =
-            if record.forget { entry.expires_at(self.base) } else { record.expires_at };
-        contents.entries.push(entry);
+        });
         contents.records += 1;
+        let expires_at = match record.forget {
+            true => FooterEntry::rounded(record.expires_at, self.base),
+            false => record.expires_at,
+        };
         contents.latest_expiry = contents.latest_expiry.max(expires_at);
     }
 }

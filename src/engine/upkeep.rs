@@ -207,6 +207,9 @@ impl Engine {
 
     /// Ends leases of dropped claims, and forgets abandoned ones whose TTL is over.
     fn sweep_flights(&self) {
+        if self.limits.in_flight() == 0 {
+            return;
+        }
         let (now, now_ms) = (self.time.now(), self.time.monotonic_ms());
         let mut wakers = Wakers::default();
         for shard in &self.shards {
@@ -312,8 +315,8 @@ impl Engine {
 
     /// Closes the log cleanly: the claims in flight are stated at the head of a segment, everything
     /// is sealed, and the manifest says so. If the disk refuses, the next open recovers instead.
+    /// Closing has begun ([`Self::begin_close`]).
     pub(crate) fn close_log(&self) -> Result<()> {
-        self.begin_close();
         let quiet = self.rewriting.lock();
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());

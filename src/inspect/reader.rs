@@ -95,7 +95,8 @@ pub(super) fn read_first_batch(segment: &Segment) -> Result<Option<BatchHeader>>
 /// Reads a segment whole and scans it.
 ///
 /// The bytes are not read at one moment: while the owner writes, a batch may be in them and the one
-/// before it not yet, which looks like a loss. What is lost is still lost at the next look.
+/// before it not yet, which looks like a loss or a torn tail. What is lost is still lost at the
+/// next look.
 pub(super) fn read_data(segment: &Segment, options: ScanOptions) -> Result<Data> {
     let look = || -> Result<Data> {
         let bytes = read_bytes(segment, segment.size)?;
@@ -104,7 +105,7 @@ pub(super) fn read_data(segment: &Segment, options: ScanOptions) -> Result<Data>
     };
     let mut data = look()?;
     for _ in 0..READS {
-        if data.scan.damage.is_empty() {
+        if data.scan.damage.is_empty() && data.scan.torn.is_none() {
             return Ok(data);
         }
         let before: Vec<_> = data.scan.damage.iter().map(|d| (d.offset, d.reason)).collect();

@@ -46,7 +46,17 @@ impl FooterEntry {
 
     /// A moment not before the frame's expiry: up to a second later, or the end of time.
     pub(crate) fn expires_at(&self, base: StoreTime) -> StoreTime {
-        match self.expires_s {
+        Self::at(self.expires_s, base)
+    }
+
+    /// What a footer would say of such an expiry. A forget lives until then, since what it hides may
+    /// be known by a footer.
+    pub(crate) fn rounded(expires_at: StoreTime, base: StoreTime) -> StoreTime {
+        Self::at(Self::seconds(expires_at, base), base)
+    }
+
+    fn at(expires_s: u32, base: StoreTime) -> StoreTime {
+        match expires_s {
             u32::MAX => StoreTime(u64::MAX),
             seconds => base.plus_ms(u64::from(seconds) * MS_PER_S),
         }

@@ -10,8 +10,8 @@
 pub(crate) enum Found {
     /// Zeros, an old life, no magic, or no room for a header.
     Nothing,
-    /// The same, and a good batch further on: what was here was lost while that was written.
-    Gap,
+    /// The same, and a good batch of this life comes later.
+    Missing,
     /// A header of this life that is not right.
     HeaderBad,
     /// A good header over a payload that is not right.
@@ -46,10 +46,10 @@ pub(crate) const TABLE: [(Found, bool, bool, Verdict); 24] = [
     (Found::Nothing, false, true, Verdict::Damage),
     (Found::Nothing, true, false, Verdict::Damage),
     (Found::Nothing, true, true, Verdict::Damage),
-    (Found::Gap, false, false, Verdict::TornTail),
-    (Found::Gap, false, true, Verdict::Damage),
-    (Found::Gap, true, false, Verdict::Damage),
-    (Found::Gap, true, true, Verdict::Damage),
+    (Found::Missing, false, false, Verdict::TornTail),
+    (Found::Missing, false, true, Verdict::Damage),
+    (Found::Missing, true, false, Verdict::Damage),
+    (Found::Missing, true, true, Verdict::Damage),
     (Found::HeaderBad, false, false, Verdict::TornTail),
     (Found::HeaderBad, false, true, Verdict::Damage),
     (Found::HeaderBad, true, false, Verdict::Damage),
@@ -79,7 +79,7 @@ mod tests {
 
     const ALL: [Found; 6] = [
         Found::Nothing,
-        Found::Gap,
+        Found::Missing,
         Found::HeaderBad,
         Found::PayloadBad,
         Found::DoesNotFollow,

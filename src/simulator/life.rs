@@ -289,6 +289,9 @@ impl World {
         let bytes = disk.file(name).unwrap_or_default();
         let used: Vec<usize> = (0..bytes.len()).filter(|at| bytes.get(*at) != Some(&0)).collect();
         let Some(at) = used.get(self.dice.index(used.len())) else { return };
+        if !self.flipped.borrow_mut().insert((name.clone(), *at)) {
+            return;
+        }
         if disk.flip_bit(name, *at as u64, self.dice.below(8) as u8).is_ok() {
             self.rotten.set(true);
             self.hit("damage: a bit flips");

@@ -2,6 +2,7 @@
 //! it. One world is one run; it outlives the processes that open its store.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -42,6 +43,8 @@ pub(crate) struct World {
     pub(crate) trouble: Cell<bool>,
     /// Whether files were damaged.
     pub(crate) rotten: Cell<bool>,
+    /// Which bytes of which files: one that flips twice is whole again.
+    pub(crate) flipped: RefCell<BTreeSet<(String, usize)>>,
     pub(crate) closing: Cell<bool>,
     pub(crate) recovering: Cell<bool>,
     depth: Cell<u32>,
@@ -69,6 +72,7 @@ impl World {
             off_at: Cell::new(u64::MAX),
             trouble: Cell::new(false),
             rotten: Cell::new(false),
+            flipped: RefCell::default(),
             closing: Cell::new(false),
             recovering: Cell::new(false),
             depth: Cell::new(0),

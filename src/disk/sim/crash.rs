@@ -10,13 +10,17 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::content::Content;
 use super::directory::{Directory, InodeId};
-use super::inode::{Effect, Inode, overwrite};
+use super::inode::{Effect, Inode};
 use super::rng::SplitMix64;
 use super::state::State;
 
 /// What a disk writes whole or not at all.
 const SECTOR_BYTES: usize = 512;
+
+/// What a sector of zeros holds.
+const ZEROS: [u8; SECTOR_BYTES] = [0; SECTOR_BYTES];
 
 /// How much of what was not synced survives a crash.
 ///
@@ -80,6 +84,13 @@ fn pieces(state: &State) -> Vec<Piece<'_>> {
             match &change.effect {
                 Effect::Truncate { len } => {
                     pieces.push(Piece { inode, number, part: Part::Truncate { len: *len } });
+                }
+                Effect::Zeros { len } => {
+                    let offsets = (0..*len).step_by(SECTOR_BYTES);
+                    pieces.extend(offsets.map(|offset| {
+                        let (bytes, _) = ZEROS.split_at(SECTOR_BYTES.min(len - offset));
+                        Piece { inode, number, part: Part::Bytes { offset, bytes } }
+                    }));
                 }
                 Effect::Write { offset, bytes } => {
                     let sectors = sectors(*offset, bytes);
@@ -179,14 +190,14 @@ fn settle(
     kept: &[bool],
     mut grow: Option<&mut SplitMix64>,
 ) -> BTreeMap<InodeId, Inode> {
-    let mut contents: BTreeMap<InodeId, Vec<u8>> =
-        state.inodes.iter().map(|(id, inode)| (*id, inode.durable().to_vec())).collect();
+    let mut contents: BTreeMap<InodeId, Content> =
+        state.inodes.iter().map(|(id, inode)| (*id, inode.durable().clone())).collect();
     // A file whose truncation was lost has its old blocks, so no later length either.
     let mut old = HashSet::new();
     for (piece, kept) in pieces.iter().zip(kept) {
         let Some(content) = contents.get_mut(&piece.inode) else { continue };
         match piece.part {
-            Part::Bytes { offset, bytes } if *kept => overwrite(content, offset, bytes),
+            Part::Bytes { offset, bytes } if *kept => content.write(offset, bytes),
             Part::Bytes { .. } => {}
             Part::Truncate { len } if *kept => content.truncate(len),
             Part::Truncate { .. } => {
@@ -198,8 +209,8 @@ fn settle(
         let Some(rng) = grow.as_deref_mut() else { break };
         let len = state.inodes.get(id).map_or(0, |inode| inode.seen().len());
         if rng.coin() && content.len() < len && !old.contains(id) {
-            content.resize(len, 0);
+            content.grow(len);
         }
     }
-    contents.into_iter().map(|(id, bytes)| (id, Inode::settled(bytes))).collect()
+    contents.into_iter().map(|(id, content)| (id, Inode::settled(content))).collect()
 }

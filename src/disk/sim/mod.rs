@@ -9,6 +9,8 @@
 //!
 //! | file | what |
 //! | --- | --- |
+//! | `calls.rs` | what each call was for |
+//! | `content.rs` | bytes that copies share |
 //! | `inode.rs` | a file's bytes: seen, durable, and the changes between |
 //! | `directory.rs` | the names, in the same three parts |
 //! | `state.rs` | all of a disk, and what each call does to it |
@@ -18,6 +20,8 @@
 //!
 //! It has no threads, no delays and no blocks: a call takes no time, and a file takes its length.
 
+mod calls;
+mod content;
 mod crash;
 mod directory;
 mod faults;
@@ -34,6 +38,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+pub use calls::{CallKind, SimCall};
 pub use crash::Survival;
 pub use faults::{Fault, FaultPlan};
 pub use state::SimCounters;
@@ -75,6 +80,18 @@ impl SimDisk {
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.state.lock().faults.calls()
+    }
+
+    /// Has this disk keep what its calls are for, from the next one on.
+    pub fn record_calls(&self) {
+        self.state.lock().recorded.get_or_insert_default();
+    }
+
+    /// The calls since [`record_calls`](Self::record_calls), in order; those that failed are among
+    /// them.
+    #[must_use]
+    pub fn recorded_calls(&self) -> Vec<SimCall> {
+        self.state.lock().recorded.clone().unwrap_or_default()
     }
 
     /// What this disk has done so far.
@@ -148,7 +165,7 @@ impl SimDisk {
     /// `InvalidInput` if the name is not one a file can have.
     pub fn put_file(&self, name: &str, bytes: Vec<u8>) -> io::Result<()> {
         super::name::check(name)?;
-        self.state.lock().put(name, bytes);
+        self.state.lock().put(name, &bytes);
         Ok(())
     }
 

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::io::Errno;
 
 use super::super::DirIdentity;
+use super::calls::{CallKind, SimCall, Subject};
+use super::content::Content;
 use super::directory::{Directory, InodeId};
 use super::faults::{Fault, Faults};
 use super::inode::Inode;
@@ -53,6 +55,8 @@ pub(super) struct State {
     pub(super) max_open: usize,
     pub(super) faults: Faults,
     pub(super) counters: SimCounters,
+    /// What the calls were, if that is wanted.
+    pub(super) recorded: Option<Vec<SimCall>>,
     pub(super) locked: bool,
     pub(super) directory: Directory,
     pub(super) inodes: BTreeMap<InodeId, Inode>,
@@ -70,6 +74,7 @@ impl State {
             max_open: usize::MAX,
             faults: Faults::default(),
             counters: SimCounters::default(),
+            recorded: None,
             locked: false,
             directory: Directory::default(),
             inodes: BTreeMap::new(),
@@ -99,8 +104,7 @@ impl State {
     }
 
     pub(super) fn copy(&self) -> Self {
-        let settled =
-            |(id, inode): (&InodeId, &Inode)| (*id, Inode::settled(inode.seen().to_vec()));
+        let settled = |(id, inode): (&InodeId, &Inode)| (*id, Inode::settled(inode.seen().clone()));
         let inodes = self.inodes.iter().map(settled).collect();
         let mut copy = self.restarted(Directory::settled(self.directory.seen().clone()), inodes);
         copy.identity.inode = 1 + self.copies.fetch_add(1, Ordering::Relaxed);
@@ -113,14 +117,14 @@ impl State {
         self.inode(id)
     }
 
-    pub(super) fn put(&mut self, name: &str, bytes: Vec<u8>) {
-        let id = self.add_inode(Inode::settled(bytes));
+    pub(super) fn put(&mut self, name: &str, bytes: &[u8]) {
+        let id = self.add_inode(Inode::settled(Content::new(bytes)));
         self.directory.put(name, id);
         self.collect();
     }
 
     pub(super) fn open(&mut self, name: &str) -> io::Result<InodeId> {
-        let fault = self.call()?;
+        let fault = self.call(CallKind::Open, Subject::Name(name))?;
         self.check_open_files(fault)?;
         let id = self.lookup(name)?;
         self.inode(id)?.handles += 1;
@@ -128,7 +132,7 @@ impl State {
     }
 
     pub(super) fn create(&mut self, name: &str) -> io::Result<InodeId> {
-        let fault = self.call()?;
+        let fault = self.call(CallKind::Create, Subject::Name(name))?;
         if fault == Some(Fault::Full) {
             return Err(Errno::NOSPC.into());
         }
@@ -160,7 +164,7 @@ impl State {
     }
 
     pub(super) fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
-        self.call()?;
+        self.call(CallKind::Rename, Subject::Name(from))?;
         if !self.directory.rename(from, to) {
             return Err(Errno::NOENT.into());
         }
@@ -169,7 +173,7 @@ impl State {
     }
 
     pub(super) fn remove(&mut self, name: &str) -> io::Result<()> {
-        self.call()?;
+        self.call(CallKind::Remove, Subject::Name(name))?;
         if !self.directory.unlink(name) {
             return Err(Errno::NOENT.into());
         }
@@ -178,12 +182,12 @@ impl State {
     }
 
     pub(super) fn list(&mut self) -> io::Result<Vec<String>> {
-        self.call()?;
+        self.call(CallKind::List, Subject::Directory)?;
         Ok(self.directory.seen().keys().cloned().collect())
     }
 
     pub(super) fn sync_dir(&mut self) -> io::Result<()> {
-        if self.call()? == Some(Fault::FailedSync) {
+        if self.call(CallKind::SyncDir, Subject::Directory)? == Some(Fault::FailedSync) {
             self.directory.fail_sync();
             return Err(Errno::IO.into());
         }
@@ -195,22 +199,22 @@ impl State {
 
     /// Takes the lock; `false` if it is held.
     pub(super) fn lock(&mut self) -> io::Result<bool> {
-        self.call()?;
+        self.call(CallKind::Lock, Subject::Directory)?;
         Ok(!std::mem::replace(&mut self.locked, true))
     }
 
     pub(super) fn identity(&mut self) -> io::Result<DirIdentity> {
-        self.call()?;
+        self.call(CallKind::Identity, Subject::Directory)?;
         Ok(self.identity)
     }
 
     pub(super) fn len(&mut self, id: InodeId) -> io::Result<u64> {
-        self.call()?;
+        self.call(CallKind::Len, Subject::Inode(id))?;
         Ok(self.inode(id)?.seen().len() as u64)
     }
 
     pub(super) fn read(&mut self, id: InodeId, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let fault = self.call()?;
+        let fault = self.call(CallKind::Read, Subject::Inode(id))?;
         let mut count = self.inode(id)?.read(buf, offset);
         if fault == Some(Fault::ShortRead) {
             count /= 2;
@@ -221,7 +225,7 @@ impl State {
     }
 
     pub(super) fn write(&mut self, id: InodeId, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let fault = self.call()?;
+        let fault = self.call(CallKind::Write, Subject::Inode(id))?;
         let end = offset.saturating_add(bytes.len() as u64);
         let grows = end > self.inode(id)?.seen().len() as u64;
         if fault == Some(Fault::Full) && grows {
@@ -234,29 +238,58 @@ impl State {
     }
 
     pub(super) fn zero_fill(&mut self, id: InodeId, len: u64) -> io::Result<()> {
-        let fault = self.call()?;
+        let fault = self.call(CallKind::ZeroFill, Subject::Inode(id))?;
         if fault == Some(Fault::Full) {
             return Err(Errno::NOSPC.into());
         }
         if len > MAX_FILE_BYTES {
             return Err(Errno::FBIG.into());
         }
-        self.write_or_half(id, &vec![0; len as usize], 0, fault)?;
+        let half = fault == Some(Fault::ShortWrite);
+        let room = self.room_at(id, 0)?;
+        let zeros = if half { len / 2 } else { len };
+        let fits = zeros.min(room);
+        let number = self.change_number();
+        self.inode(id)?.zero(number, fits as usize);
+        self.counters.bytes_written += fits;
+        if fits < zeros {
+            return Err(Errno::NOSPC.into());
+        }
+        if half {
+            return Err(Errno::IO.into());
+        }
+        self.counters.writes += 1;
         let number = self.change_number();
         self.inode(id)?.truncate(number, len as usize);
         self.sync_or_fail(id, fault)
     }
 
     pub(super) fn sync(&mut self, id: InodeId) -> io::Result<()> {
-        let fault = self.call()?;
+        let fault = self.call(CallKind::Sync, Subject::Inode(id))?;
         self.sync_or_fail(id, fault)
     }
 
     /// Counts a call and lets [`Fault::Io`] happen, which takes no part in what the call does.
-    fn call(&mut self) -> io::Result<Option<Fault>> {
+    fn call(&mut self, kind: CallKind, subject: Subject<'_>) -> io::Result<Option<Fault>> {
+        if self.recorded.is_some() {
+            let file = self.name_of(subject);
+            self.recorded.get_or_insert_default().push(SimCall { kind, file });
+        }
         match self.faults.next_call() {
             Some(Fault::Io) => Err(Errno::IO.into()),
             other => Ok(other),
+        }
+    }
+
+    fn name_of(&self, subject: Subject<'_>) -> String {
+        match subject {
+            Subject::Directory => String::new(),
+            Subject::Name(name) => name.to_owned(),
+            Subject::Inode(id) => {
+                let mut names = self.directory.seen().iter();
+                let named = names.find(|(_, inode)| **inode == id);
+                named.map(|(name, _)| name.clone()).unwrap_or_default()
+            }
         }
     }
 
@@ -305,14 +338,19 @@ impl State {
         if offset.saturating_add(bytes.len() as u64) > MAX_FILE_BYTES {
             return Err(Errno::FBIG.into());
         }
-        let free = self.capacity.saturating_sub(self.used_bytes());
-        let limit = (self.inode(id)?.seen().len() as u64).saturating_add(free);
-        let room = usize::try_from(limit.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let room = usize::try_from(self.room_at(id, offset)?).unwrap_or(usize::MAX);
         let (fits, rest) = bytes.split_at(room.min(bytes.len()));
         let number = self.change_number();
         self.inode(id)?.write(number, offset as usize, fits);
         self.counters.bytes_written += fits.len() as u64;
         if rest.is_empty() { Ok(()) } else { Err(Errno::NOSPC.into()) }
+    }
+
+    /// How many bytes can be written to a file at `offset` before the disk is full.
+    fn room_at(&mut self, id: InodeId, offset: u64) -> io::Result<u64> {
+        let free = self.capacity.saturating_sub(self.used_bytes());
+        let limit = (self.inode(id)?.seen().len() as u64).saturating_add(free);
+        Ok(limit.saturating_sub(offset))
     }
 
     fn sync_or_fail(&mut self, id: InodeId, fault: Option<Fault>) -> io::Result<()> {

@@ -423,6 +423,24 @@ fn everything_is_counted() {
     };
     assert_eq!(disk.counters(), want);
     assert_eq!(disk.calls(), 8);
+    assert!(disk.recorded_calls().is_empty(), "nobody asked");
+    disk.record_calls();
     assert!(disk.open("g").is_err());
     assert_eq!(disk.calls(), 9, "a call that fails counts too");
+    let other = disk.create("h").expect("created");
+    other.len().expect("length");
+    disk.rename("h", "i").expect("renamed");
+    other.write_at(b"x", 0).expect("written");
+    disk.sync_dir().expect("synced");
+    let calls: Vec<_> =
+        disk.recorded_calls().into_iter().map(|call| (call.kind, call.file)).collect();
+    let want = [
+        (CallKind::Open, "g"),
+        (CallKind::Create, "h"),
+        (CallKind::Len, "h"),
+        (CallKind::Rename, "h"),
+        (CallKind::Write, "i"),
+        (CallKind::SyncDir, ""),
+    ];
+    assert_eq!(calls, want.map(|(kind, name)| (kind, name.to_owned())));
 }

@@ -74,7 +74,11 @@ impl Records {
                 let Some((scope, key, forget, expires_at)) = record_of(&frame) else {
                     return Ok(());
                 };
-                if expires_at <= self.now {
+                let gone_at = match forget {
+                    true => FooterEntry::rounded(expires_at, open.segment.base),
+                    false => expires_at,
+                };
+                if gone_at <= self.now {
                     return Ok(());
                 }
                 let len = frame_bytes(&frame);

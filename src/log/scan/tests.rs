@@ -61,7 +61,7 @@ impl Log {
     fn spoil(&mut self, batch: usize, found: Found) {
         let at = self.batches[batch].offset as usize;
         match found {
-            Found::Nothing | Found::Gap => self.bytes[at..at + BATCH_HEADER].fill(0),
+            Found::Nothing | Found::Missing => self.bytes[at..at + BATCH_HEADER].fill(0),
             Found::HeaderBad => self.bytes[at + 20] ^= 1,
             Found::PayloadBad => self.bytes[at + BATCH_HEADER + 20] ^= 1,
             Found::DoesNotFollow => {
@@ -109,15 +109,16 @@ fn every_row_of_the_table_is_met() {
     for (found, successor, whole, expected) in TABLE {
         for by_later_batch in [false, true] {
             let mut log = Log::of_three();
+            if found == Found::Missing && !(successor && by_later_batch) {
+                // Written along with it, and no proof that it was synced.
+                log.append(40, Token(20));
+            }
             let (mut end, mut options) = (log.end, ScanOptions::default());
             if successor && by_later_batch {
                 log.append(40, Token(30));
                 end = log.end;
             } else if successor {
                 options.synced = Token(30);
-            } else if found == Found::Gap {
-                log.append(40, Token(20));
-                end = log.end;
             }
             options.whole_until = whole.then_some(end);
             log.spoil(2, found);
@@ -158,7 +159,7 @@ fn verdict_of(scan: &Scan, log: &Log) -> Verdict {
 
 #[test]
 fn batches_in_flight_together_are_cut_together() {
-    for found in [Found::HeaderBad, Found::PayloadBad, Found::DoesNotFollow] {
+    for found in [Found::Missing, Found::HeaderBad, Found::PayloadBad, Found::DoesNotFollow] {
         let mut log = Log::of_three();
         log.append(40, Token(20));
         log.append(50, Token(20));
