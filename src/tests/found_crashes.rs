@@ -8,17 +8,20 @@ use super::world::{
     sparse_segments,
 };
 use crate::index::with_masked_hashes;
-use crate::simulation::{CallKind, Disk, Survival};
+use crate::simulation::{CallKind, Disk, Fault, SimDisk, Survival};
 use crate::{Checkpoint, DropPolicy, Options, Outcome, Store};
 
 const HALF_HOUR: Duration = Duration::from_secs(1800);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// A store with segments that are worth compacting.
+/// A store with segments that are worth compacting, and a tail for the next process to rewrite.
 fn before_a_compaction() -> (World, Store) {
     let mut world = World::with(Options::new().ttl(HALF_HOUR));
     let store = world.open();
     sparse_segments(&world, &store);
+    for i in 0..4 {
+        execute_for(&store, &format!("tail-{i}"), DAY, &"x".repeat(8000));
+    }
     (world, store)
 }
 
@@ -35,17 +38,17 @@ fn last_sync_of_a_compaction() -> u64 {
     last as u64
 }
 
-#[test]
-fn promise_7_a_manifest_seen_after_a_kill_is_on_disk_before_the_files_it_freed_are_used_again() {
+/// A process ends while a compaction makes its manifest's name durable: `plan` says how. The next one
+/// sees the new manifest, and the power goes at any moment while it uses the files that are not named
+/// there any more.
+fn power_goes_after_a_manifest_was_only_seen(plan: impl Fn(&SimDisk, u64)) {
     let last = last_sync_of_a_compaction();
     for during in 0.. {
         let (mut world, store) = before_a_compaction();
-        world.disk.crash_at(world.disk.calls() + last);
+        plan(&world.disk, world.disk.calls() + last);
         assert!(!store.step_compact());
         world.crash(Survival::Everything, 0);
         drop(store);
-        // The next process sees the new manifest, and the power goes while it uses the files that
-        // it does not name any more.
         world.disk.crash_at(during);
         let opened = world.try_open();
         let over = world.disk.calls() <= during;
@@ -60,6 +63,55 @@ fn promise_7_a_manifest_seen_after_a_kill_is_on_disk_before_the_files_it_freed_a
         if over {
             assert!(during > 20, "the recovery wrote something");
             break;
+        }
+    }
+}
+
+#[test]
+fn promise_7_a_manifest_seen_after_a_kill_is_on_disk_before_the_files_it_freed_are_used_again() {
+    power_goes_after_a_manifest_was_only_seen(|disk, call| disk.crash_at(call));
+}
+
+/// The kernel forgets what it could not write: another sync of the directory succeeds, and proves
+/// nothing.
+#[test]
+fn promise_7_a_manifest_whose_sync_failed_is_on_disk_before_the_files_it_freed_are_used_again() {
+    power_goes_after_a_manifest_was_only_seen(|disk, call| disk.fail_at(call, Fault::FailedSync));
+}
+
+#[test]
+fn promise_7_a_file_whose_name_a_failed_sync_left_in_the_page_cache_is_named_before_it_is_used() {
+    let begin = |world: &mut World| {
+        // The disk may fail it.
+        let store = world.try_open();
+        let _ = store.as_ref().map(Store::step_upkeep);
+        store
+    };
+    let mut world = World::new();
+    world.disk.record_calls();
+    drop(begin(&mut world));
+    let calls = world.disk.recorded_calls();
+    let filled = |at: &usize| calls[*at].kind == CallKind::ZeroFill;
+    let syncs: Vec<usize> = (0..calls.len()).filter(filled).map(|at| at + 1).collect();
+    assert!(syncs.len() > 2, "the log's file, and spare ones");
+    for sync in syncs {
+        assert_eq!(calls[sync].kind, CallKind::SyncDir);
+        let mut world = World::new();
+        world.disk.fail_at(sync as u64, Fault::FailedSync);
+        // Before what is left of the file can be removed.
+        world.disk.crash_at(sync as u64 + 1);
+        let store = begin(&mut world);
+        world.crash(Survival::Everything, 0);
+        drop(store);
+        let store = world.open();
+        for name in ["x", "y", "z"] {
+            fill_segment(&store, name);
+        }
+        world.crash(Survival::Nothing, 0);
+        drop(store);
+        let store = world.try_open().unwrap_or_else(|error| panic!("sync {sync}: {error}"));
+        for name in ["x-0", "y-0", "z-0"] {
+            assert!(body(&store, name).is_some(), "{name} after sync {sync}");
         }
     }
 }
