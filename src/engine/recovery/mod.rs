@@ -279,9 +279,8 @@ fn find_files(disk: &dyn Disk, manifest: &Manifest, counted: &[Counted]) -> Resu
             continue;
         }
         if is_whole(disk, slot, manifest.segment_size)? {
-            if !manifest.clean {
-                name_again(disk, slot)?;
-            }
+            // Also after a clean close: an opening since then may have made it and been cut short.
+            name_again(disk, slot)?;
             found.free.insert(slot);
         } else {
             let name = slot.file_name();
