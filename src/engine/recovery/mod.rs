@@ -83,9 +83,6 @@ pub(crate) fn look(disk: &dyn Disk) -> Result<Directory> {
 pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine>> {
     let mut report = RecoveryReport::default();
     let old = read_manifest(env, options, &mut report)?;
-    // After a kill the manifest may have its name in the page cache alone. It must keep it, or a
-    // power cut brings back one that names the files which are about to be used again.
-    env.disk.sync_dir().map_err(|error| Error::io("syncing the directory", error))?;
     let mut census = Census { disk: &*env.disk, manifest: &old, report: &mut report };
     let mut counted = census.take()?;
     let hasher = KeyHasher::new(&old.hash_key);
@@ -102,6 +99,7 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
     };
     let time = StoreClock::resume(env.clock.clone(), rules, Some(last_seen));
     let geometry = Geometry::new(old.segment_size);
+    make_durable(&*env.disk, &old)?;
     let found = find_files(&*env.disk, &old, &counted)?;
     let max_files = file_limit(options, geometry, old.segment_size);
     let files = Files::new(env.disk.clone(), old.segment_size, found, max_files);
@@ -180,6 +178,20 @@ fn read_manifest(
     }
     report.clean = old.clean;
     Ok(old)
+}
+
+/// Makes the manifest that was read the one on stable storage, or a power cut would bring back one
+/// that names files which are about to be used again. After a kill it may have its name in the page
+/// cache alone; and a sync of the directory that failed is not made good by one that works, so it is
+/// written anew where there is room for that.
+fn make_durable(disk: &dyn Disk, old: &Manifest) -> Result<()> {
+    let written = manifest::write(disk, old).map_err(|error| Error::io("writing MANIFEST", error));
+    match written {
+        Err(error) if error.is_shortage() => {
+            disk.sync_dir().map_err(|error| Error::io("syncing the directory", error))
+        }
+        written => written,
+    }
 }
 
 /// The manifest of this opening: a new epoch, and tokens from the old ceiling on. A copy leaps to
@@ -267,16 +279,32 @@ fn find_files(disk: &dyn Disk, manifest: &Manifest, counted: &[Counted]) -> Resu
             continue;
         }
         if is_whole(disk, slot, manifest.segment_size)? {
+            if !manifest.clean {
+                name_again(disk, slot)?;
+            }
             found.free.insert(slot);
         } else {
             let name = slot.file_name();
             disk.remove(&name).map_err(|e| Error::io(format_args!("removing {name}"), e))?;
         }
     }
-    if names.iter().any(|name| name == MANIFEST_TMP) {
-        disk.remove(MANIFEST_TMP).map_err(|e| Error::io("removing MANIFEST.tmp", e))?;
+    for name in names.iter().filter(|name| name.ends_with(RENAMED)) {
+        disk.remove(name).map_err(|e| Error::io(format_args!("removing {name}"), e))?;
     }
     Ok(found)
+}
+
+/// What a segment file is called while it is named again.
+const RENAMED: &str = ".renamed";
+
+/// Gives a file its name once more, so that the next sync of the directory is about it: the one
+/// after it was made may have failed.
+fn name_again(disk: &dyn Disk, slot: Slot) -> Result<()> {
+    let name = slot.file_name();
+    let other = format!("{name}{RENAMED}");
+    disk.rename(&name, &other)
+        .and_then(|()| disk.rename(&other, &name))
+        .map_err(|error| Error::io(format_args!("renaming {name}"), error))
 }
 
 /// Whether a segment that the log had not come to yet is only named.

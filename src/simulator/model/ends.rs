@@ -215,7 +215,9 @@ impl Model {
     /// Upkeep ends the leases of claims that were dropped, and forgets those that were abandoned a
     /// TTL ago. `alone` says that nothing else happened meanwhile.
     pub(crate) fn sweep(&mut self, begin: Times, end: Times, alone: bool) {
-        let at = Span { lo: begin.latest.lo, hi: end.latest.hi };
+        // The latest that it can be goes back when a leap is taken back.
+        let (lo, hi) = (begin.latest.lo.min(end.latest.lo), begin.latest.hi.max(end.latest.hi));
+        let at = Span { lo, hi };
         for key in 0..self.pages.len() {
             let Some(flight) = &self.pages[key].flight else { continue };
             match flight.stage {

@@ -45,7 +45,7 @@ pub(crate) struct Times {
 impl Times {
     /// From the beginning of one to the end of the other.
     pub(crate) fn until(self, end: Self) -> Self {
-        let join = |from: Span, to: Span| Span { lo: from.lo, hi: to.hi };
+        let join = |from: Span, to: Span| Span { lo: from.lo.min(to.lo), hi: from.hi.max(to.hi) };
         Self {
             now: join(self.now, end.now),
             latest: join(self.latest, end.latest),
