@@ -169,6 +169,7 @@ impl World {
             (model.logged(), model.told_so_far())
         };
         let due = store.engine().is_sync_due();
+        self.judge(|model| Ok(model.begin_sweep(begin)));
         store.step_upkeep();
         if self.dead.get() {
             return;
@@ -183,7 +184,7 @@ impl World {
             return;
         }
         self.judge(|model| {
-            model.sweep(begin, end, alone);
+            model.end_sweep(begin, end, alone);
             if due {
                 model.synced(told);
             }

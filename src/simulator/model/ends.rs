@@ -194,8 +194,12 @@ impl Model {
         match reply {
             Err(_) => Ok(None),
             Ok(true) => {
-                let forgets = page.done.is_some();
-                let number = self.record(key, times, |page| *page = Page::default());
+                // An abandoned claim is released; what expired before it stays expired.
+                let forgets = page.flight.is_none();
+                let number = self.record(key, times, |page| match page.flight.take() {
+                    Some(_) => {}
+                    None => *page = Page::default(),
+                });
                 if let Some(entry) = self.log.back_mut() {
                     entry.forgets = forgets;
                 }
@@ -212,36 +216,64 @@ impl Model {
         }
     }
 
-    /// Upkeep ends the leases of claims that were dropped, and forgets those that were abandoned a
-    /// TTL ago. `alone` says that nothing else happened meanwhile.
-    pub(crate) fn sweep(&mut self, begin: Times, end: Times, alone: bool) {
+    /// A round of upkeep begins: it may find that the leases of dropped claims are over, also of
+    /// those that end while it goes on.
+    pub(crate) fn begin_sweep(&mut self, begin: Times) {
+        let end = Times { mono: begin.mono.plus(LONGEST_UPKEEP_MS), ..begin };
+        let at = Span { lo: begin.latest.lo, hi: begin.latest.hi + LONGEST_UPKEEP_MS };
+        self.mark_swept(end, at);
+    }
+
+    /// It is over. `alone` says that nothing else happened meanwhile.
+    pub(crate) fn end_sweep(&mut self, begin: Times, end: Times, alone: bool) {
         // The latest that it can be goes back when a leap is taken back.
         let (lo, hi) = (begin.latest.lo.min(end.latest.lo), begin.latest.hi.max(end.latest.hi));
-        let at = Span { lo, hi };
+        let now = Span { lo, hi };
         for key in 0..self.pages.len() {
             let Some(flight) = &self.pages[key].flight else { continue };
+            let ttl_ms = flight.ttl_ms;
             match flight.stage {
-                Stage::Held { until, dropped: true, swept }
-                    if until.may_be_over(Span::at(end.mono.hi)) =>
-                {
-                    let surely = alone && until.is_over(begin.mono) && swept.is_none();
-                    let span = Span { lo: swept.map_or(at.lo, |swept| swept.lo), hi: at.hi };
-                    self.change(key, |page| {
-                        let Some(flight) = &mut page.flight else { return };
-                        flight.stage = match surely {
-                            true => Stage::Abandoned { at },
-                            false => Stage::Held { until, dropped: true, swept: Some(span) },
-                        };
-                    });
+                Stage::Held { until, dropped: true, swept: Some(at) } => {
+                    let at = Span { lo: at.lo.min(lo), hi };
+                    let stage = match until.may_be_over(end.mono) {
+                        true if alone && until.is_over(begin.mono) => Stage::Abandoned { at },
+                        true => Stage::Held { until, dropped: true, swept: Some(at) },
+                        false => Stage::Held { until, dropped: true, swept: None },
+                    };
+                    self.restage(key, stage);
                 }
-                Stage::Abandoned { at } if at.plus(flight.ttl_ms).is_over(begin.now) && alone => {
+                Stage::Abandoned { at } if at.plus(ttl_ms).is_over(begin.now) && alone => {
                     self.change(key, |page| page.ghost = page.flight.take());
                 }
                 _ => {}
             }
         }
+        // Claims that were dropped meanwhile.
+        self.mark_swept(end, now);
+    }
+
+    fn mark_swept(&mut self, end: Times, at: Span) {
+        for key in 0..self.pages.len() {
+            let Some(flight) = &self.pages[key].flight else { continue };
+            if let Stage::Held { until, dropped: true, swept: None } = flight.stage
+                && until.may_be_over(end.mono)
+            {
+                self.restage(key, Stage::Held { until, dropped: true, swept: Some(at) });
+            }
+        }
+    }
+
+    fn restage(&mut self, key: KeyId, stage: Stage) {
+        self.change(key, |page| {
+            if let Some(flight) = &mut page.flight {
+                flight.stage = stage;
+            }
+        });
     }
 }
+
+/// As long may a round of upkeep take, by the simulated clock.
+const LONGEST_UPKEEP_MS: u64 = 100_000;
 
 /// Whether forgetting a key may come to this.
 fn may_be_forgotten(page: &Page, times: Times, reply: Reply<bool>) -> bool {

@@ -159,13 +159,13 @@ impl Model {
     fn may_be_gone(&self, flight: &Flight, key: KeyId, found: &Found<'_>) -> bool {
         let now = found.times.now;
         let over = |flight: &Flight| {
-            flight.end_of_abandoned().is_some_and(|end| end.may_be_over(now))
-                || (found.again && self.floor_ms.saturating_add(flight.ttl_ms) <= now.hi)
+            let again = found.again && self.floor_ms.saturating_add(flight.ttl_ms) <= now.hi;
+            let over = flight.end_of_abandoned().is_some_and(|end| end.may_be_over(now));
+            flight.stage != Stage::Unresolved && (over || again)
         };
         let current = &self.pages[key];
         let in_memory = current.flight.iter().chain(&current.ghost);
-        flight.stage != Stage::Unresolved
-            && (over(flight) || in_memory.filter(|f| f.token == flight.token).any(over))
+        over(flight) || in_memory.filter(|f| f.token == flight.token).any(over)
     }
 
     /// Goes on from the pages of a prefix.
@@ -223,7 +223,7 @@ impl Model {
                     .find(|page| page.done.as_ref().is_some_and(|done| shown.is(done)))
                     .map(|page| Page { flight: None, ..page.clone() }),
                 Seen::InFlight { token, attempt } | Seen::Unresolved { token, attempt } => {
-                    self.adopt_flight(key, (*token, *attempt), seen, times)
+                    self.adopt_flight(key, (*token, *attempt), seen)
                 }
             };
             let Some(page) = page else {
@@ -235,13 +235,7 @@ impl Model {
         Ok(())
     }
 
-    fn adopt_flight(
-        &self,
-        key: KeyId,
-        told: (u64, u32),
-        seen: &Seen,
-        times: Times,
-    ) -> Option<Page> {
+    fn adopt_flight(&self, key: KeyId, told: (u64, u32), seen: &Seen) -> Option<Page> {
         let old = self.history.iter().filter(|(of, _)| *of == key);
         let flights = old.filter_map(|(_, page)| page.flight.as_ref());
         let same: Vec<&Flight> =
@@ -249,7 +243,7 @@ impl Model {
         let mut flight = (*same.last()?).clone();
         flight.checkpoints = same.iter().flat_map(|flight| flight.checkpoints.clone()).collect();
         flight.checkpoints.push(None);
-        orphan(&mut flight, seen, Span { lo: 0, hi: times.latest.hi });
+        orphan(&mut flight, seen, Span { lo: 0, hi: u64::MAX });
         Some(Page { flight: Some(flight), ..Page::default() })
     }
 
