@@ -44,12 +44,12 @@ pub(crate) fn run(args: Args) -> ExitCode {
     conclude(print(shown), ExitCode::from(code))
 }
 
-/// Cuts the first failure down, and tells everything.
+/// Cuts the failures down that are named, and tells everything.
 fn show(args: &Args, found: &mut Found, interrupted: bool) -> String {
-    if let Some(first) = found.failures.first_mut()
-        && args.steps.is_none()
-    {
-        *first = first.clone().shrink(runs(args.length()));
+    if args.steps.is_none() {
+        for failure in found.failures.iter_mut().take(report::NAMED) {
+            *failure = failure.clone().shrink(runs(args.length()));
+        }
     }
     match args.json {
         true => json(&ReportJson::of(found, interrupted), true),

@@ -9,13 +9,14 @@ use serde::Serialize;
 use super::hunt::Found;
 
 /// How many failures are named.
-const NAMED: usize = 20;
+pub(super) const NAMED: usize = 20;
 
 /// The tables, the failures, of which the first was cut down, and the verdict.
 pub(super) fn text(found: &Found, interrupted: bool) -> String {
     let mut text = format!("{}\n\n{}\n", table(found), totals(found));
     for failure in found.failures.iter().skip(1).take(NAMED) {
-        text.push_str(&format!("{}\n  {}\n", failure.broken(), failure.command()));
+        let what = failure.broken().lines().next().unwrap_or_default();
+        text.push_str(&format!("\n{what}\n  replay: {}\n", failure.command()));
     }
     if let Some(first) = found.failures.first() {
         text.push_str(&format!("\n{first}\n"));
