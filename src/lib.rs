@@ -77,6 +77,7 @@ pub mod simulation {
     pub use crate::engine::Environment;
     pub use crate::random::{Random, SimRandom};
     pub use crate::sabotage::Bug;
+    pub use crate::simulator::{Coverage, Failure, Length, Simulation, Steps};
 }
 
 /// The README's example compiles.

@@ -13,6 +13,7 @@ use super::place::Place;
 use super::tail::{Found, Verdict, verdict};
 use super::{BATCH_HEADER, GRANULE, SEGMENT_HEADER};
 use crate::ids::{Nonce, Token};
+use crate::sabotage::{self, Bug};
 
 /// What is known of a segment before it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +103,10 @@ pub(crate) fn scan(segment: &[u8], nonce: Nonce, options: ScanOptions) -> Scan {
                 scan.end = end;
             }
             (Verdict::TornTail, Err(bad)) => {
+                if sabotage::is_on(Bug::TornTail) && bad.found == Found::PayloadBad {
+                    scan.batches.extend(scanner.header(at));
+                    return scan;
+                }
                 let bytes = bad.bytes.max(later.end.saturating_sub(at));
                 let reason =
                     if found == Found::Missing { "a batch is missing" } else { bad.reason };
@@ -204,6 +209,13 @@ impl Scanner<'_> {
             let (header, end) = self.intact(offset).ok()?;
             (header.sequence > last).then_some((offset, header, end))
         })
+    }
+
+    /// A good header at `offset`, whatever its payload is.
+    fn header(&self, offset: u32) -> Option<ScannedBatch> {
+        let bytes = self.segment.get(offset as usize..)?;
+        let header = BatchHeader::decode(bytes, Place { nonce: self.nonce, offset }).ok()?;
+        Some(ScannedBatch { offset, header })
     }
 
     /// What comes after the bad place `at`, which follows the batch `last`.

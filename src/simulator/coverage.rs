@@ -7,7 +7,50 @@ use std::fmt;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Coverage {
     counts: BTreeMap<&'static str, u64>,
+    digest: u64,
 }
+
+/// What there is to come across, in groups.
+#[rustfmt::skip]
+const KNOWN: [(&str, &[&str]); 7] = [
+    ("runs", &["clients", "recovered", "steps"]),
+    ("outcomes of claims", &[
+        "outcome: claimed", "outcome: claimed by takeover", "outcome: claimed, late",
+        "outcome: expired", "outcome: in flight", "outcome: mismatch", "outcome: replay",
+        "outcome: unresolved",
+    ]),
+    ("clients", &[
+        "a claim is cancelled after its decision", "a claim is dropped", "a client goes away",
+        "a client waits for another", "a stale holder is refused", "completed", "flushed",
+        "forgotten", "looked", "nothing to forget", "resolved", "told: closed", "told: corrupt",
+        "told: disk full", "told: outcome unknown", "told: poisoned", "told: another error",
+    ]),
+    ("crashes and ends", &[
+        "closed cleanly", "closed with claims out", CRASHES[0], CRASHES[1], CRASHES[2], CRASHES[3],
+        CRASHES[4], CRASHES[5], "recovered: a torn tail was cut", "recovered: damage was reported",
+        "open fails and is tried again",
+    ]),
+    ("faults and damage", &[
+        "fault: a sync fails", "fault: a write is cut short", "fault: an input or output error",
+        "fault: the disk is full once", "fault: too many open files", "the disk fills up",
+        "the disk has room again", "poisoned", "damage: a bit flips",
+        "damage: a record cannot be read", "damage: the store stays shut",
+    ]),
+    ("log", &["committed", "pruned a segment", "compacted"]),
+    ("time and interludes", &[
+        "interlude: client", "interlude: commit", "interlude: slow sync", "the wall clock is set",
+        "time passes to a deadline",
+    ]),
+];
+
+const CRASHES: [&str; 6] = [
+    "crash during recovery",
+    "crash: a torn write survives",
+    "crash: everything written survives",
+    "crash: nothing unsynced survives",
+    "crash: one write of many survives",
+    "crash: random sectors survive",
+];
 
 impl Coverage {
     pub(crate) fn hit(&mut self, what: &'static str) {
@@ -18,11 +61,16 @@ impl Coverage {
         *self.counts.entry(what).or_default() += count;
     }
 
-    /// Adds the counts of another run.
+    pub(super) fn set_digest(&mut self, digest: u64) {
+        self.digest = digest;
+    }
+
+    /// Adds the counts of another run. In which order runs are added changes nothing.
     pub fn merge(&mut self, other: &Self) {
         for (what, count) in &other.counts {
             self.add(what, *count);
         }
+        self.digest = self.digest.wrapping_add(other.digest);
     }
 
     /// How often that happened.
@@ -31,16 +79,43 @@ impl Coverage {
         self.counts.get(what).copied().unwrap_or(0)
     }
 
+    /// How often a process died and another recovered what it had left.
+    #[must_use]
+    pub fn crashes(&self) -> u64 {
+        CRASHES.iter().map(|crash| self.count(crash)).sum()
+    }
+
+    /// A number that depends on every decision, every crash and all that was found after it: the
+    /// same for two runs of a seed.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+
     /// Everything that happened, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         self.counts.iter().map(|(what, count)| (*what, *count))
+    }
+
+    /// Everything in groups, each with its name; also what never happened and could have.
+    pub fn groups(&self) -> impl Iterator<Item = (&'static str, Vec<(&'static str, u64)>)> + '_ {
+        let known = KNOWN.into_iter().map(|(group, names)| {
+            (group, names.iter().map(|name| (*name, self.count(name))).collect())
+        });
+        let is_known = |what| KNOWN.iter().any(|(_, names)| names.contains(&what));
+        let others: Vec<_> = self.iter().filter(|(what, _)| !is_known(*what)).collect();
+        known.chain((!others.is_empty()).then_some(("others", others)))
     }
 }
 
 impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (what, count) in &self.counts {
-            writeln!(f, "{count:>14}  {what}")?;
+        for (at, (group, counts)) in self.groups().enumerate() {
+            let line = if at == 0 { "" } else { "\n" };
+            writeln!(f, "{line}{group}")?;
+            for (what, count) in counts {
+                writeln!(f, "{count:>14}  {what}")?;
+            }
         }
         Ok(())
     }

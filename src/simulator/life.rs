@@ -277,13 +277,8 @@ impl World {
 
     /// A fault, any.
     pub(crate) fn any_fault(&self) -> Fault {
-        let faults = [
-            Fault::Io,
-            Fault::Full,
-            Fault::TooManyFiles,
-            Fault::ShortWrite,
-            Fault::FailedSync,
-        ];
+        let faults =
+            [Fault::Io, Fault::Full, Fault::TooManyFiles, Fault::ShortWrite, Fault::FailedSync];
         self.dice.pick(&faults, Fault::Io)
     }
 

@@ -12,15 +12,24 @@ mod client;
 mod coverage;
 mod dice;
 mod executor;
+mod failure;
 mod interlude;
 mod life;
 pub(crate) mod linear;
 mod model;
 mod profile;
 mod run;
+mod simulation;
 mod step;
+mod steps;
 mod watch;
 mod world;
+
+pub use coverage::Coverage;
+pub use failure::Failure;
+pub use profile::Length;
+pub use simulation::Simulation;
+pub use steps::Steps;
 
 #[cfg(test)]
 mod tests;

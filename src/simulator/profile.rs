@@ -16,7 +16,7 @@ pub enum Length {
     Short,
     /// Thousands of steps with many lives.
     Medium,
-    /// As many steps as are asked for, over many days, with hundreds of clients.
+    /// Until this many clients have come, over many days in one life, hundreds at a time.
     Long(u64),
 }
 
@@ -35,7 +35,11 @@ pub(crate) enum Weather {
 #[derive(Debug, Clone)]
 pub(crate) struct Profile {
     pub(crate) steps: u64,
+    /// It is over when this many clients have come.
+    pub(crate) operations: u64,
     pub(crate) keys: usize,
+    /// All claims in flight must fit in a quarter of it.
+    pub(crate) segment_bytes: u32,
     pub(crate) weather: Weather,
     pub(crate) interval: Option<Duration>,
     pub(crate) refuses_late: bool,
@@ -74,12 +78,17 @@ impl Profile {
         let (steps, keys, max_clients, ends) = match length {
             Length::Short => (dice.between(8, 60), dice.between(1, 12), dice.between(2, 40), 12),
             Length::Medium => (2000, dice.between(2, 60), 200, 2),
-            Length::Long(steps) => (steps, 2000, 400, 0),
+            Length::Long(clients) => (clients.saturating_mul(10), 2000, 400, 0),
         };
-        let weather = if matches!(length, Length::Long(_)) { Weather::Fair } else { weather };
+        let (weather, operations, segment_bytes) = match length {
+            Length::Long(clients) => (Weather::Fair, clients, 4 << 20),
+            _ => (weather, u64::MAX, 1 << 16),
+        };
         Self {
             steps,
+            operations,
             keys: keys as usize,
+            segment_bytes,
             weather,
             interval: dice.percent(25).then(|| Duration::from_millis(dice.between(1, 200))),
             refuses_late: dice.percent(25),
@@ -105,7 +114,7 @@ impl Profile {
     pub(crate) fn options(&self) -> Options {
         let durability = self.interval.map_or(Durability::Sync, Durability::Interval);
         Options::new()
-            .segment_bytes(1 << 16)
+            .segment_bytes(self.segment_bytes)
             .durability(durability)
             .refuse_late_retries(self.refuses_late)
             .leap_confirmation(self.leap_confirmation)

@@ -11,30 +11,36 @@ use super::profile::{Length, Profile};
 use super::step::{Action, Advance, End, next};
 use super::world::World;
 use crate::index::with_masked_hashes;
-use crate::simulation::{Disk, Survival};
+use crate::simulation::{Disk, Fault, Survival};
 
 /// What came of a run.
 #[derive(Debug)]
 pub(crate) struct Played {
     pub(crate) broken: Option<String>,
     pub(crate) coverage: Coverage,
-    pub(crate) digest: u64,
     pub(crate) trace: Vec<String>,
 }
 
-/// Plays those steps of a seed's schedule that `keep` names.
+/// Whether a step is played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Play,
+    Skip,
+    /// Neither this step nor any after it.
+    Stop,
+}
+
+/// Plays those steps of a seed's schedule that `turn` names.
 pub(crate) fn play(
     seed: u64,
     length: Length,
     traced: bool,
-    keep: &mut dyn FnMut(u64) -> bool,
+    turn: &mut dyn FnMut(u64) -> Turn,
 ) -> Played {
     let profile = Profile::draw(seed, length);
     with_masked_hashes(profile.hash_mask, || {
         let world = World::new(profile, traced);
-        let played = within(&world, || {
-            catch_unwind(AssertUnwindSafe(|| world.play(seed, keep)))
-        });
+        let played = within(&world, || catch_unwind(AssertUnwindSafe(|| world.play(seed, turn))));
         if let Err(panic) = played {
             let said = panic.downcast_ref::<String>().map(String::as_str);
             let said = said.or(panic.downcast_ref::<&str>().copied()).unwrap_or("something");
@@ -43,17 +49,14 @@ pub(crate) fn play(
         world.dead.set(true);
         world.clients.clear();
         world.set_store(None);
-        Played {
-            broken: world.take_broken(),
-            coverage: world.coverage.take(),
-            digest: world.digest(),
-            trace: world.take_trace(),
-        }
+        let mut coverage = world.coverage.take();
+        coverage.set_digest(world.digest());
+        Played { broken: world.take_broken(), coverage, trace: world.take_trace() }
     })
 }
 
 impl World {
-    fn play(self: &Rc<Self>, seed: u64, keep: &mut dyn FnMut(u64) -> bool) {
+    fn play(self: &Rc<Self>, seed: u64, turn: &mut dyn FnMut(u64) -> Turn) {
         self.dice.reseed(derive(seed, 2));
         self.say(|| format!("{:?}", self.profile));
         self.create(seed);
@@ -61,8 +64,13 @@ impl World {
             if self.is_broken() || self.store().is_none() {
                 return;
             }
-            if !keep(step) {
-                continue;
+            if self.coverage.borrow().count("clients") >= self.profile.operations {
+                break;
+            }
+            match turn(step) {
+                Turn::Play => {}
+                Turn::Skip => continue,
+                Turn::Stop => break,
             }
             self.begin_step(step, derive(seed, step + 2));
             let action = next(&self.dice, &self.profile);
@@ -104,7 +112,7 @@ impl World {
             Action::Fault(calls) => {
                 let (disk, fault) = (self.disk(), self.any_fault());
                 self.trouble.set(true);
-                self.hit("a fault is planned");
+                self.hit(name_of(fault));
                 disk.fail_at(disk.calls() + calls, fault);
             }
             Action::Room(room) => self.set_room(room),
@@ -282,6 +290,17 @@ impl World {
     }
 }
 
+fn name_of(fault: Fault) -> &'static str {
+    match fault {
+        Fault::Io => "fault: an input or output error",
+        Fault::Full => "fault: the disk is full once",
+        Fault::TooManyFiles => "fault: too many open files",
+        Fault::ShortWrite => "fault: a write is cut short",
+        Fault::FailedSync => "fault: a sync fails",
+        _ => "fault: another",
+    }
+}
+
 /// What a crash may leave that came in the middle of something else.
 const CUTS: [Survival; 5] = [
     Survival::Nothing,
@@ -290,4 +309,3 @@ const CUTS: [Survival; 5] = [
     Survival::Torn,
     Survival::Reordered,
 ];
-

@@ -1,7 +1,7 @@
 //! The simulator as a test.
 
 use super::profile::Length;
-use super::run::play;
+use super::run::{Turn, play};
 
 #[test]
 fn fresh_seeds_keep_every_promise() {
@@ -10,7 +10,7 @@ fn fresh_seeds_keep_every_promise() {
     let mut coverage = super::coverage::Coverage::default();
     let mut bad = 0;
     for seed in from..from + count {
-        let played = play(seed, Length::Short, false, &mut |_| true);
+        let played = play(seed, Length::Short, false, &mut |_| Turn::Play);
         coverage.merge(&played.coverage);
         if let Some(broken) = played.broken {
             println!("seed {seed}: {broken}");
@@ -27,7 +27,7 @@ fn fresh_seeds_keep_every_promise() {
 #[test]
 fn trace_of_a_seed() {
     let Some(seed) = std::env::var("SEED").ok().and_then(|n| n.parse().ok()) else { return };
-    let played = play(seed, Length::Short, true, &mut |_| true);
+    let played = play(seed, Length::Short, true, &mut |_| Turn::Play);
     for line in played.trace {
         println!("{line}");
     }

@@ -9,6 +9,8 @@
 
 mod demo;
 mod inspect;
+#[cfg(feature = "simulation")]
+mod simulate;
 mod verify;
 mod words;
 
@@ -28,6 +30,8 @@ struct Cli {
 enum Command {
     Demo(demo::Args),
     Inspect(inspect::Args),
+    #[cfg(feature = "simulation")]
+    Simulate(simulate::Args),
     Verify(verify::Args),
     #[command(hide = true)]
     DemoService(demo::ServiceArgs),
@@ -37,6 +41,8 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Demo(args) => demo::run(args),
         Command::Inspect(args) => inspect::run(args),
+        #[cfg(feature = "simulation")]
+        Command::Simulate(args) => simulate::run(args),
         Command::Verify(args) => verify::run(args),
         Command::DemoService(args) => demo::run_service(args),
     }

@@ -53,18 +53,16 @@ impl Model {
         let same = |payload: u8| difference(ask.payload, payload).is_none();
         match said {
             Said::Claimed { .. } => false,
-            Said::Replay(shown) => {
-                live.is_some_and(|done| same(done.payload) && shown.is(done))
-            }
+            Said::Replay(shown) => live.is_some_and(|done| same(done.payload) && shown.is(done)),
             Said::InFlight { attempt } => match &page.flight {
                 Some(flight) => {
                     let held = matches!(flight.stage, Stage::Held { until, .. }
                         if !until.is_over(times.mono));
                     held && same(flight.payload) && flight.attempt == *attempt
                 }
-                None => self.expired_on_its_way(page, ask.key, times.now).is_some_and(|done| {
-                    same(done.payload) && done.attempt == *attempt
-                }),
+                None => self
+                    .expired_on_its_way(page, ask.key, times.now)
+                    .is_some_and(|done| same(done.payload) && done.attempt == *attempt),
             },
             Said::Mismatch { difference: told, in_flight: true } => match &page.flight {
                 Some(flight) => {
@@ -73,9 +71,9 @@ impl Model {
                         && end.is_some_and(|end| end.is_over(times.now));
                     !over && difference(ask.payload, flight.payload) == Some(*told)
                 }
-                None => self.expired_on_its_way(page, ask.key, times.now).is_some_and(|done| {
-                    difference(ask.payload, done.payload) == Some(*told)
-                }),
+                None => self
+                    .expired_on_its_way(page, ask.key, times.now)
+                    .is_some_and(|done| difference(ask.payload, done.payload) == Some(*told)),
             },
             Said::Mismatch { difference: told, in_flight: false } => {
                 live.is_some_and(|done| difference(ask.payload, done.payload) == Some(*told))

@@ -21,8 +21,8 @@ mod said;
 use std::collections::VecDeque;
 
 pub(crate) use claims::Ask;
-pub(crate) use recovery::{Bound, Found};
 pub(crate) use page::{Page, Span, Stage, body_of};
+pub(crate) use recovery::{Bound, Found};
 pub(crate) use said::{Said, Seen, checkpoint_of};
 
 /// Which of a run's keys.
@@ -221,9 +221,7 @@ impl Model {
             let expires = expires.and_then(|ms| ms.checked_sub(times.now.lo));
             let ends = page.flight.as_ref().and_then(|flight| match flight.stage {
                 Stage::Held { until, .. } => until.lo.checked_sub(times.mono.lo),
-                Stage::Abandoned { at } => {
-                    at.plus(flight.ttl_ms).lo.checked_sub(times.now.lo)
-                }
+                Stage::Abandoned { at } => at.plus(flight.ttl_ms).lo.checked_sub(times.now.lo),
                 Stage::Unresolved => None,
             });
             expires.into_iter().chain(ends).filter(|ms| *ms > 0).min()

@@ -52,9 +52,7 @@ impl Model {
             (None, Seen::Nothing) => {
                 page.done.as_ref().is_none_or(|done| done.expires_ms <= times.now.hi)
             }
-            (None, Seen::Done(shown)) => {
-                page.live(times.now).is_some_and(|done| shown.is(done))
-            }
+            (None, Seen::Done(shown)) => page.live(times.now).is_some_and(|done| shown.is(done)),
             _ => false,
         };
         match pages.iter().any(fits) {
@@ -172,7 +170,8 @@ impl Model {
         };
         let current = self.pages[key].flight.as_ref();
         let in_memory = current.filter(|current| current.token == flight.token);
-        by(flight, flight.logged_policy) || in_memory.is_some_and(|flight| by(flight, flight.policy))
+        by(flight, flight.logged_policy)
+            || in_memory.is_some_and(|flight| by(flight, flight.policy))
     }
 
     /// Whether a claim was abandoned so long ago that the next process forgets it at once.

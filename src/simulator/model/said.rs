@@ -123,8 +123,14 @@ impl Said {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Seen {
     Nothing,
-    InFlight { token: u64, attempt: u32 },
-    Unresolved { token: u64, attempt: u32 },
+    InFlight {
+        token: u64,
+        attempt: u32,
+    },
+    Unresolved {
+        token: u64,
+        attempt: u32,
+    },
     Done(Shown),
     /// The record is damaged, or one that may be it.
     Unreadable,
