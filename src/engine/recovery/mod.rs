@@ -274,6 +274,9 @@ fn find_files(disk: &dyn Disk, manifest: &Manifest, counted: &[Counted]) -> Resu
     let used = manifest.segments.iter().map(|entry| entry.slot).collect();
     let vacant = counted.iter().filter(|counted| is_vacant(counted)).map(|c| c.segment.slot);
     let mut found = FoundFiles { free: BTreeSet::new(), used, vacant: vacant.collect() };
+    for name in names.iter().filter(|name| name.ends_with(RENAMED)) {
+        disk.remove(name).map_err(|e| Error::io(format_args!("removing {name}"), e))?;
+    }
     for slot in names.iter().filter_map(|name| Slot::from_file_name(name)) {
         if found.used.contains(&slot) || slot.0 >= max_slots {
             continue;
@@ -286,9 +289,6 @@ fn find_files(disk: &dyn Disk, manifest: &Manifest, counted: &[Counted]) -> Resu
             let name = slot.file_name();
             disk.remove(&name).map_err(|e| Error::io(format_args!("removing {name}"), e))?;
         }
-    }
-    for name in names.iter().filter(|name| name.ends_with(RENAMED)) {
-        disk.remove(name).map_err(|e| Error::io(format_args!("removing {name}"), e))?;
     }
     Ok(found)
 }
