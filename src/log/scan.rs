@@ -13,6 +13,7 @@ use super::place::Place;
 use super::tail::{Found, Verdict, verdict};
 use super::{BATCH_HEADER, GRANULE, SEGMENT_HEADER};
 use crate::ids::{Nonce, Token};
+use crate::sabotage::{self, Bug};
 
 /// What is known of a segment before it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +103,10 @@ pub(crate) fn scan(segment: &[u8], nonce: Nonce, options: ScanOptions) -> Scan {
                 scan.end = end;
             }
             (Verdict::TornTail, Err(bad)) => {
+                if sabotage::is_on(Bug::TornTail) && bad.found == Found::PayloadBad {
+                    scan.batches.extend(scanner.header(at));
+                    return scan;
+                }
                 let bytes = bad.bytes.max(later.end.saturating_sub(at));
                 let reason =
                     if found == Found::Missing { "a batch is missing" } else { bad.reason };
@@ -193,6 +198,13 @@ impl Scanner<'_> {
                 Err(Bad { found: Found::PayloadBad, reason: "batch payload checksum", bytes })
             }
         }
+    }
+
+    /// A good header at `offset`, whatever its payload is.
+    fn header(&self, offset: u32) -> Option<ScannedBatch> {
+        let bytes = self.segment.get(offset as usize..)?;
+        let header = BatchHeader::decode(bytes, Place { nonce: self.nonce, offset }).ok()?;
+        Some(ScannedBatch { offset, header })
     }
 
     /// The first good batch from `from` on with a higher sequence than `last`, and its end. A lower
