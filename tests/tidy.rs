@@ -21,7 +21,7 @@ const UNFINISHED: [&str; 6] = [
     concat!("XX", "X"),
 ];
 
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -30,6 +30,7 @@ const DOCUMENTS: [&str; 8] = [
     "docs/dependencies.md",
     "docs/durability.md",
     "docs/format.md",
+    "docs/testing.md",
 ];
 
 /// What was found wrong, all of it told at once.

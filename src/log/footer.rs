@@ -49,8 +49,8 @@ impl FooterEntry {
         Self::at(self.expires_s, base)
     }
 
-    /// What a footer would say of such an expiry. A forget lives until then, since what it hides may
-    /// be known by a footer.
+    /// What a footer would say of such an expiry. A forget lives until then, since what it hides
+    /// may be known by a footer.
     pub(crate) fn rounded(expires_at: StoreTime, base: StoreTime) -> StoreTime {
         Self::at(Self::seconds(expires_at, base), base)
     }

@@ -200,6 +200,13 @@ impl Scanner<'_> {
         }
     }
 
+    /// A good header at `offset`, whatever its payload is.
+    fn header(&self, offset: u32) -> Option<ScannedBatch> {
+        let bytes = self.segment.get(offset as usize..)?;
+        let header = BatchHeader::decode(bytes, Place { nonce: self.nonce, offset }).ok()?;
+        Some(ScannedBatch { offset, header })
+    }
+
     /// The first good batch from `from` on with a higher sequence than `last`, and its end. A lower
     /// one was cut in an earlier recovery and means nothing.
     fn next_good(&self, from: u32, last: Token) -> Option<(u32, BatchHeader, u32)> {

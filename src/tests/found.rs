@@ -1,5 +1,5 @@
-//! Bugs that the simulator, the checker of histories and the sweeps found in a store that runs, each
-//! by hand. Those that need a crash to show are in `found_crashes.rs`.
+//! Bugs that the simulator, the checker of histories and the sweeps found in a store that runs,
+//! each by hand. Those that need a crash to show are in `found_crashes.rs`.
 
 use std::time::Duration;
 

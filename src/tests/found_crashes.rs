@@ -38,9 +38,9 @@ fn last_sync_of_a_compaction() -> u64 {
     last as u64
 }
 
-/// A process ends while a compaction makes its manifest's name durable: `plan` says how. The next one
-/// sees the new manifest, and the power goes at any moment while it uses the files that are not named
-/// there any more.
+/// A process ends while a compaction makes its manifest's name durable: `plan` says how. The next
+/// one sees the new manifest, and the power goes at any moment while it uses the files that are not
+/// named there any more.
 fn power_goes_after_a_manifest_was_only_seen(plan: impl Fn(&SimDisk, u64)) {
     let last = last_sync_of_a_compaction();
     for during in 0.. {

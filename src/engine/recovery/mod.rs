@@ -182,8 +182,8 @@ fn read_manifest(
 
 /// Makes the manifest that was read the one on stable storage, or a power cut would bring back one
 /// that names files which are about to be used again. After a kill it may have its name in the page
-/// cache alone; and a sync of the directory that failed is not made good by one that works, so it is
-/// written anew where there is room for that.
+/// cache alone; and a sync of the directory that failed is not made good by one that works, so it
+/// is written anew where there is room for that.
 fn make_durable(disk: &dyn Disk, old: &Manifest) -> Result<()> {
     let written = manifest::write(disk, old).map_err(|error| Error::io("writing MANIFEST", error));
     match written {

@@ -18,11 +18,9 @@ use crate::{Difference, Options};
 
 const CLIENTS: u32 = 4;
 
-/// With forgets, unless the store refuses late retries: after a restart it may take a record that
-/// was forgotten for one that expired.
-fn habits(refuse_late: bool) -> Habits {
+fn habits() -> Habits {
     Habits {
-        forgets: !refuse_late,
+        forgets: true,
         keys: 3,
         ttls_ms: vec![30, 400, 3_600_000],
         leases_ms: vec![20, 200],
@@ -34,7 +32,7 @@ fn habits(refuse_late: bool) -> Habits {
 fn run(seed: u64, calls: u64, refuse_late: bool) -> History {
     let mut world = World::with(Options::new().refuse_late_retries(refuse_late));
     let recorder = Recorder::new(CLIENTS);
-    let habits = habits(refuse_late);
+    let habits = habits();
     let mut numbers = Numbers(seed);
     let mut left = calls;
     while left > 0 {
