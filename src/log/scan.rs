@@ -218,13 +218,6 @@ impl Scanner<'_> {
         })
     }
 
-    /// A good header at `offset`, whatever its payload is.
-    fn header(&self, offset: u32) -> Option<ScannedBatch> {
-        let bytes = self.segment.get(offset as usize..)?;
-        let header = BatchHeader::decode(bytes, Place { nonce: self.nonce, offset }).ok()?;
-        Some(ScannedBatch { offset, header })
-    }
-
     /// What comes after the bad place `at`, which follows the batch `last`.
     fn later(&mut self, at: u32, last: Token) -> Later {
         let mut later = Later { says_synced: self.options.synced > last, end: 0 };
