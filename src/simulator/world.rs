@@ -234,7 +234,7 @@ impl World {
 
     /// Waits for this many steps, as a client that is busy elsewhere.
     pub(crate) async fn pause(&self, steps: u64) {
-        let due = self.step.get() + steps;
+        let due = self.step.get().saturating_add(steps);
         std::future::poll_fn(|cx| {
             if self.step.get() >= due {
                 return Poll::Ready(());
