@@ -4,25 +4,13 @@
 use std::time::Duration;
 
 use super::world::{
-    World, body, claim, claim_on_drop, claimed, execute, key, outcome, request, scope,
+    World, body, claim, claim_on_drop, claimed, execute, fill_segment, key, outcome, request, scope,
 };
 use crate::simulation::{Clock, Survival};
 use crate::{DropPolicy, Options, Outcome, Store, StoredResponse};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const HALF_HOUR: Duration = Duration::from_secs(1800);
-
-/// Fills the log until it moves on to the next segment, and seals the last one.
-fn fill_segment(store: &Store, name: &str) {
-    let before = store.stats().segments;
-    for i in 0.. {
-        execute(store, &format!("{name}-{i}"), &"x".repeat(6000));
-        if store.stats().segments > before {
-            break;
-        }
-    }
-    store.step_upkeep();
-}
 
 /// The clock leaps ahead and the leap is confirmed.
 fn leap(world: &World, store: &Store, by: Duration) {

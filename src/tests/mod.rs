@@ -19,6 +19,8 @@ mod compaction;
 mod crash_sweep;
 mod damage;
 mod fault_sweep;
+mod found;
+mod found_crashes;
 mod full_segments;
 mod histories;
 mod inspect;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::chaos::{ChaosDisk, How};
 use super::world::{
-    World, body, claim, claim_on_drop, claimed, execute, key, outcome, request, scope,
+    World, body, claim, claim_on_drop, execute, execute_for, fill_segment, key, outcome, request,
+    scope, sparse_segments,
 };
 use crate::index::with_masked_hashes;
 use crate::simulation::{Bug, Environment, Fault, Survival};
@@ -21,23 +22,6 @@ fn shows(bug: Bug, goes_right: impl Fn() -> bool) {
     assert!(goes_right(), "it goes wrong without {bug}");
     assert!(!bug.run(&goes_right), "{bug} does not show");
     assert!(goes_right(), "{bug} is still on");
-}
-
-/// Fills the log until it moves on to the next segment, and seals the last one.
-fn fill_segment(store: &Store, name: &str) {
-    let before = store.stats().segments;
-    for i in 0.. {
-        execute(store, &format!("{name}-{i}"), &"x".repeat(6000));
-        if store.stats().segments > before {
-            break;
-        }
-    }
-    store.step_upkeep();
-}
-
-fn execute_for(store: &Store, name: &str, ttl: Duration, body: &str) {
-    let claim = claimed(store.claim(request(name).ttl(ttl)).wait().expect("an outcome"));
-    claim.complete(StoredResponse::new(body)).wait().expect("completed");
 }
 
 /// Crashes, and opens what is left.
@@ -142,19 +126,6 @@ fn a_torn_tail_taken_for_data_shows_as_a_response_that_nobody_gave() {
             body(&world.open(), "a").is_none_or(|body| body == given.as_bytes())
         })
     });
-}
-
-/// Segments of which little lives, so that they are compacted once the rest has expired.
-fn sparse_segments(world: &World, store: &Store) {
-    for round in 0..4 {
-        execute_for(store, &format!("long-{round}"), DAY, "kept");
-        fill_segment(store, &format!("short-{round}"));
-    }
-    world.advance(Duration::from_secs(1801));
-    store.step_upkeep();
-    // A share of the records' spread must be over before a segment counts as mostly dead.
-    world.advance(Duration::from_secs(2700));
-    store.step_upkeep();
 }
 
 #[test]

@@ -122,6 +122,38 @@ pub(crate) fn execute(store: &Store, name: &str, body: &str) -> Record {
     claim(store, name).complete(StoredResponse::new(body)).wait().expect("completed")
 }
 
+/// Fills the log until it moves on to the next segment, and seals the last one.
+pub(crate) fn fill_segment(store: &Store, name: &str) {
+    let before = store.stats().segments;
+    for i in 0.. {
+        execute(store, &format!("{name}-{i}"), &"x".repeat(6000));
+        if store.stats().segments > before {
+            break;
+        }
+    }
+    store.step_upkeep();
+}
+
+/// Claims and completes a key whose record lives so long.
+pub(crate) fn execute_for(store: &Store, name: &str, ttl: Duration, body: &str) {
+    let claim = claimed(store.claim(request(name).ttl(ttl)).wait().expect("an outcome"));
+    claim.complete(StoredResponse::new(body)).wait().expect("completed");
+}
+
+/// Segments of which little lives, so that they are compacted once the rest has expired. For a TTL
+/// of half an hour.
+pub(crate) fn sparse_segments(world: &World, store: &Store) {
+    for round in 0..4 {
+        execute_for(store, &format!("long-{round}"), Duration::from_secs(24 * 3600), "kept");
+        fill_segment(store, &format!("short-{round}"));
+    }
+    world.advance(Duration::from_secs(1801));
+    store.step_upkeep();
+    // A share of the records' spread must be over before a segment counts as mostly dead.
+    world.advance(Duration::from_secs(2700));
+    store.step_upkeep();
+}
+
 /// What a claim of the key answers now.
 pub(crate) fn outcome(store: &Store, name: &str) -> Outcome {
     store.claim(request(name)).wait().expect("an outcome")

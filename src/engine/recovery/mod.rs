@@ -274,22 +274,21 @@ fn find_files(disk: &dyn Disk, manifest: &Manifest, counted: &[Counted]) -> Resu
     let used = manifest.segments.iter().map(|entry| entry.slot).collect();
     let vacant = counted.iter().filter(|counted| is_vacant(counted)).map(|c| c.segment.slot);
     let mut found = FoundFiles { free: BTreeSet::new(), used, vacant: vacant.collect() };
+    for name in names.iter().filter(|name| name.ends_with(RENAMED)) {
+        disk.remove(name).map_err(|e| Error::io(format_args!("removing {name}"), e))?;
+    }
     for slot in names.iter().filter_map(|name| Slot::from_file_name(name)) {
         if found.used.contains(&slot) || slot.0 >= max_slots {
             continue;
         }
         if is_whole(disk, slot, manifest.segment_size)? {
-            if !manifest.clean {
-                name_again(disk, slot)?;
-            }
+            // Also after a clean close: an opening since then may have made it and been cut short.
+            name_again(disk, slot)?;
             found.free.insert(slot);
         } else {
             let name = slot.file_name();
             disk.remove(&name).map_err(|e| Error::io(format_args!("removing {name}"), e))?;
         }
-    }
-    for name in names.iter().filter(|name| name.ends_with(RENAMED)) {
-        disk.remove(name).map_err(|e| Error::io(format_args!("removing {name}"), e))?;
     }
     Ok(found)
 }

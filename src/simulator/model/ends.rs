@@ -220,13 +220,13 @@ impl Model {
     /// those that end while it goes on.
     pub(crate) fn begin_sweep(&mut self, begin: Times) {
         let end = Times { mono: begin.mono.plus(LONGEST_UPKEEP_MS), ..begin };
-        let at = Span { lo: begin.latest.lo, hi: begin.latest.hi + LONGEST_UPKEEP_MS };
+        // The latest that it can be goes back when a leap is taken back.
+        let at = Span { lo: begin.now.lo, hi: begin.latest.hi + LONGEST_UPKEEP_MS };
         self.mark_swept(end, at);
     }
 
     /// It is over. `alone` says that nothing else happened meanwhile.
     pub(crate) fn end_sweep(&mut self, begin: Times, end: Times, alone: bool) {
-        // The latest that it can be goes back when a leap is taken back.
         let (lo, hi) = (begin.latest.lo.min(end.latest.lo), begin.latest.hi.max(end.latest.hi));
         let now = Span { lo, hi };
         for key in 0..self.pages.len() {

@@ -86,25 +86,44 @@ impl Model {
         times.fold(self.floor_ms, u64::max)
     }
 
-    /// The pages that explain what is seen: those of the last prefix that does, with all the
-    /// checkpoints of those that do.
+    /// The pages that explain what is seen: those of the last prefix that does, with what else may
+    /// be there by those before it.
+    ///
+    /// What nobody was told of survives key by key: a segment begins with the claims in flight as
+    /// they are in memory, ahead of the batch that is about to be written. Without a sync for each
+    /// batch that goes for all that is not known to be synced.
     fn matching(&self, found: &Found<'_>, least: u64) -> Option<Vec<Page>> {
+        let told = if self.rules.syncs_each { self.handed.max(least) } else { least };
         let mut pages = self.base.clone();
         let fits = |key: KeyId, page: &Page| self.may_be(page, key, found);
         let mut wrong = (0..pages.len()).filter(|key| !fits(*key, &pages[*key])).count();
         let mut matching: Option<Vec<Page>> = None;
         let mut number = self.first;
         let mut entries = self.log.iter();
-        loop {
+        while number < told
+            && let Some(entry) = entries.next()
+        {
             if wrong == 0 && number >= least {
                 matching = Some(merge(matching, &pages, found.times.now));
             }
-            let Some(entry) = entries.next() else { return matching };
             let page = &mut pages[entry.key];
             wrong -= usize::from(!fits(entry.key, page));
             page.clone_from(&entry.page);
             wrong += usize::from(!fits(entry.key, page));
             number += 1;
+        }
+        let mut fitting: Vec<bool> =
+            pages.iter().enumerate().map(|(key, page)| fits(key, page)).collect();
+        for entry in entries.filter(|entry| fits(entry.key, &entry.page)) {
+            let now = found.times.now;
+            let old = std::mem::replace(&mut pages[entry.key], entry.page.clone());
+            if std::mem::replace(&mut fitting[entry.key], true) {
+                merge_page(&mut pages[entry.key], &old, now);
+            }
+        }
+        match fitting.contains(&false) {
+            true => matching,
+            false => Some(merge(matching, &pages, found.times.now)),
         }
     }
 
@@ -298,25 +317,29 @@ fn orphan(flight: &mut Flight, seen: &Seen, at: Span) {
     }
 }
 
-/// The newest pages, with what else may be there by those that explain what is seen as well:
-/// checkpoints, and records that have expired.
+/// The newest pages, with what else may be there by those that explain what is seen as well.
 fn merge(found: Option<Vec<Page>>, pages: &[Page], now: Span) -> Vec<Page> {
+    let mut merged = pages.to_vec();
+    for (page, old) in merged.iter_mut().zip(found.into_iter().flatten()) {
+        merge_page(page, &old, now);
+    }
+    merged
+}
+
+/// Checkpoints, and records that have expired.
+fn merge_page(page: &mut Page, old: &Page, now: Span) {
     let all = |flight: &Flight| match flight.checkpoints.is_empty() {
         true => vec![None],
         false => flight.checkpoints.clone(),
     };
-    let mut merged = pages.to_vec();
-    for (page, old) in merged.iter_mut().zip(found.into_iter().flatten()) {
-        if page.done.is_none() {
-            page.done = old.expired(now).cloned();
-        }
-        if let (Some(flight), Some(old)) = (&mut page.flight, &old.flight)
-            && flight.token == old.token
-            && flight.checkpoints != old.checkpoints
-        {
-            flight.checkpoints = all(flight);
-            flight.checkpoints.extend(all(old));
-        }
+    if page.done.is_none() {
+        page.done = old.expired(now).cloned();
     }
-    merged
+    if let (Some(flight), Some(old)) = (&mut page.flight, &old.flight)
+        && flight.token == old.token
+        && flight.checkpoints != old.checkpoints
+    {
+        flight.checkpoints = all(flight);
+        flight.checkpoints.extend(all(old));
+    }
 }

@@ -1,0 +1,119 @@
+//! Bugs that the simulator, the checker of histories and the sweeps found in a store that runs, each
+//! by hand. Those that need a crash to show are in `found_crashes.rs`.
+
+use std::time::Duration;
+
+use super::api_poll::ByHand;
+use super::world::{
+    World, body, claim, claim_on_drop, claimed, execute, execute_for, fill_segment, key, outcome,
+    request, scope,
+};
+use crate::index::with_masked_hashes;
+use crate::{DropPolicy, Options, Outcome, Store, StoredResponse};
+
+const TTL: Duration = Duration::from_secs(1);
+const LEASE: Duration = Duration::from_secs(5);
+const HALF_HOUR: Duration = Duration::from_secs(1800);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A completion that nobody has written yet, and whose record has expired.
+fn expired_on_its_way(world: &World, store: &Store, name: &str) {
+    let held = claimed(store.claim(request(name).ttl(TTL)).wait().expect("an outcome"));
+    drop(held.complete(StoredResponse::new("answer")));
+    world.advance(TTL);
+}
+
+#[test]
+fn promise_6_a_completion_that_expired_on_its_way_to_disk_is_not_replayed_by_a_claim() {
+    let mut world = World::new();
+    let store = world.open();
+    expired_on_its_way(&world, &store, "a");
+    let told = outcome(&store, "a");
+    assert!(matches!(told, Outcome::InFlight(_)), "{told:?}");
+    assert!(store.step_commit(), "it was told at once");
+    assert!(claim(&store, "a").late_retry().is_some(), "now it is on disk, and the key free");
+}
+
+#[test]
+fn promise_6_a_completion_that_expired_on_its_way_to_disk_is_not_found_by_get() {
+    let mut world = World::new();
+    let store = world.open();
+    expired_on_its_way(&world, &store, "a");
+    assert_eq!(store.get(&scope("acct"), &key("a")).wait().expect("a look"), None);
+    expired_on_its_way(&world, &store, "b");
+    assert!(!store.forget(&scope("acct"), &key("b")).wait().expect("forgotten"));
+    assert!(claim(&store, "b").late_retry().is_none(), "it was forgotten all the same");
+}
+
+#[test]
+fn promise_4_a_completion_that_expired_on_its_way_to_disk_is_a_mismatch_that_is_in_flight() {
+    let mut world = World::new();
+    let store = world.open();
+    expired_on_its_way(&world, &store, "a");
+    let other = store.claim(request("a").payload("another")).wait().expect("an outcome");
+    let Outcome::Mismatch(mismatch) = other else { panic!("{other:?}") };
+    assert!(mismatch.in_flight());
+}
+
+#[test]
+fn promise_10_a_takeover_that_was_taken_back_while_unresolved_is_not_counted_as_unresolved() {
+    let mut world = World::with(Options::new().max_unresolved(1));
+    let store = world.open();
+    let asked = || request("a").on_drop(DropPolicy::Unresolved).lease(LEASE);
+    let first = claimed(store.claim(request("a").lease(LEASE)).wait().expect("an outcome"));
+    world.advance(LEASE);
+    let takeover = ByHand::begun(store.claim(asked()));
+    // Its lease runs out before it is told of it, and somebody else finds that out.
+    world.advance(LEASE);
+    let finder = ByHand::begun(store.claim(asked()));
+    assert_eq!(store.stats().unresolved, 1);
+    drop(takeover);
+    assert_eq!(store.stats().unresolved, 0);
+    assert!(store.unresolved().is_empty());
+    drop((finder, first));
+    let other = claim_on_drop(&store, "b", DropPolicy::Unresolved);
+    let next = claim_on_drop(&store, "a", DropPolicy::Unresolved);
+    assert_eq!((other.attempt(), next.attempt()), (1, 3));
+}
+
+/// An expired record's place is used by a later life of its file, and what lies there then moves,
+/// while the flight that is to replace the expired record is still out. Says whether every record
+/// that lives is found after it has landed.
+fn move_what_lies_where_a_replaced_record_was(pad: usize) -> bool {
+    let mut world = World::with(Options::new().ttl(HALF_HOUR));
+    let store = world.open();
+    execute(&store, "first", &"x".repeat(8000));
+    execute(&store, "a", "old");
+    fill_segment(&store, "x");
+    world.advance(HALF_HOUR);
+    let again = claim(&store, "a");
+    assert!(store.step_prune());
+    let mut small = Vec::new();
+    for life in 0..4 {
+        execute_for(&store, &format!("pad-{life}"), DAY, &"x".repeat(16 * pad));
+        for i in 0..12 {
+            small.push(format!("small-{life}-{i}"));
+            execute_for(&store, &small[12 * life + i], DAY, "kept");
+        }
+        fill_segment(&store, &format!("y-{life}"));
+    }
+    world.advance(HALF_HOUR + Duration::from_secs(1));
+    store.step_upkeep();
+    // A share of the records' spread must be over before a segment counts as mostly dead.
+    world.advance(Duration::from_secs(2700));
+    store.step_upkeep();
+    store.compact();
+    assert!(store.stats().compactions > 0);
+    again.complete(StoredResponse::new("new")).wait().expect("completed");
+    assert_eq!(body(&store, "a").as_deref(), Some(&b"new"[..]));
+    small.iter().all(|name| body(&store, name).as_deref() == Some(b"kept"))
+}
+
+#[test]
+fn promise_2_a_record_that_moved_is_not_taken_for_one_that_lay_there_in_another_life_of_the_file() {
+    // A record must begin where the expired one did: a granule a try.
+    let lost: Vec<usize> = with_masked_hashes(0, || {
+        (0..25).filter(|pad| !move_what_lies_where_a_replaced_record_was(*pad)).collect()
+    });
+    assert_eq!(lost, [], "records were lost with these pads");
+}
