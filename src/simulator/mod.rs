@@ -9,6 +9,8 @@
 //! Two runs of a seed are the same, to the byte.
 
 mod client;
+#[cfg(test)]
+mod corpus;
 mod coverage;
 mod dice;
 mod executor;

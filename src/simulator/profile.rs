@@ -63,6 +63,9 @@ pub(crate) struct Profile {
     pub(crate) leap_confirmation: Duration,
 }
 
+/// The part of a seed that floods are drawn from.
+const FLOOD: u64 = u64::MAX - 1;
+
 const SECOND: u64 = 1000;
 const HOUR: u64 = 3600 * SECOND;
 
@@ -84,7 +87,7 @@ impl Profile {
             Length::Long(clients) => (Weather::Fair, clients, 4 << 20),
             _ => (weather, u64::MAX, 1 << 16),
         };
-        Self {
+        let profile = Self {
             steps,
             operations,
             keys: keys as usize,
@@ -108,6 +111,26 @@ impl Profile {
                 &[20],
             ),
             leap_confirmation: Duration::from_secs(600),
+        };
+        // Dice of its own, for the draws above to stay what they are.
+        let flood = Dice::new(derive(seed, FLOOD));
+        match length == Length::Short && (weather == Weather::Full || flood.percent(8)) {
+            true => profile.flooded(&flood),
+            false => profile,
+        }
+    }
+
+    /// Fills segment after segment: only then are there files to prune, to compact and to use
+    /// again, and can a disk be too small.
+    fn flooded(self, dice: &Dice) -> Self {
+        Self {
+            steps: dice.between(30, 80),
+            keys: dice.between(8, 40) as usize,
+            max_clients: 40,
+            polls: 30,
+            lookers: 5,
+            sizes: &[6000, 8000],
+            ..self
         }
     }
 

@@ -237,6 +237,10 @@ impl World {
         if let Some(ms) = next.and_then(|ms| ms.checked_add_signed(beside)) {
             self.hit("time passes to a deadline");
             self.advance(ms);
+            // Before or after it is not the same to one who drops what has expired.
+            if self.dice.percent(50) {
+                self.rewrite();
+            }
         }
     }
 
