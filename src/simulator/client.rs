@@ -254,7 +254,7 @@ impl Client {
         match (first, number) {
             (Poll::Ready(Ok(was)), Some(number)) => {
                 self.world.hit(if was { "forgotten" } else { "nothing to forget" });
-                self.world.judge(|model| Ok(model.told(number)));
+                self.world.tell_model(|model| model.told(number));
             }
             (Poll::Ready(Err(error)), Some(_)) => self.world.check_error("forgetting", &error),
             _ => {}
@@ -277,7 +277,7 @@ impl Client {
         match told {
             Ok(()) => {
                 self.world.hit("flushed");
-                self.world.judge(|model| Ok(model.synced(logged)));
+                self.world.tell_model(|model| model.synced(logged));
             }
             Err(error) => self.world.check_error("a flush", &error),
         }
@@ -310,7 +310,7 @@ impl Client {
         };
         match (&told, number) {
             (Ok(_), Some(number)) => {
-                self.world.judge(|model| Ok(model.told(number)));
+                self.world.tell_model(|model| model.told(number));
             }
             (Err(error), Some(_)) => self.world.check_error(what, error.as_error()),
             _ => {}
@@ -380,7 +380,7 @@ impl Drop for Held {
         let (times, key) = (world.times(store), self.key);
         world.note([12, key as u64, token], || format!("key {key} is dropped by {token}"));
         if is_held_only {
-            world.judge(|model| Ok(model.drop_claim(key, token, times)));
+            world.tell_model(|model| model.drop_claim(key, token, times));
         }
     }
 }

@@ -100,7 +100,7 @@ impl World {
         }
         let logged = self.model.borrow().logged();
         if is_whole && !self.trouble.get() {
-            self.judge(|model| Ok(model.synced(logged)));
+            self.tell_model(|model| model.synced(logged));
         }
         let disk = self.disk().crash(Survival::Everything, 0);
         *self.disk.borrow_mut() = disk;

@@ -169,7 +169,7 @@ impl World {
             (model.logged(), model.told_so_far())
         };
         let due = store.engine().is_sync_due();
-        self.judge(|model| Ok(model.begin_sweep(begin)));
+        self.tell_model(|model| model.begin_sweep(begin));
         store.step_upkeep();
         if self.dead.get() {
             return;

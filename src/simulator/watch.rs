@@ -69,7 +69,7 @@ impl<C: Decides> Watch<C> {
             return;
         }
         if !matches!(said, Said::InFlight { .. } | Said::Expired(_)) {
-            world.judge(|model| Ok(model.told(judged.rests_on)));
+            world.tell_model(|model| model.told(judged.rests_on));
         }
         let key = self.ask.key;
         world.note([2, key as u64, judged.rests_on], || format!("key {key} is told: {said:?}"));
@@ -125,7 +125,7 @@ impl<C: Decides> Drop for Watch<C> {
         }
         world.hit("a claim is cancelled after its decision");
         let (times, key) = (world.times(&self.store), self.ask.key);
-        world.judge(|model| Ok(model.take_back(key, token, times)));
+        world.tell_model(|model| model.take_back(key, token, times));
         world.note([3, key as u64, token], || format!("key {key} is taken back from {token}"));
     }
 }

@@ -147,6 +147,13 @@ impl World {
         }
     }
 
+    /// Tells the model what happened, unless the process is dead.
+    pub(crate) fn tell_model(&self, tell: impl FnOnce(&mut Model)) {
+        if !self.dead.get() && !self.is_broken() {
+            tell(&mut self.model.borrow_mut());
+        }
+    }
+
     /// Judges an error that says nothing about the key: it needs a reason.
     pub(crate) fn check_error(&self, during: &'static str, error: &Error) {
         if self.dead.get() {
