@@ -106,6 +106,7 @@ struct InterludeFile {
 }
 
 impl DiskFile for InterludeFile {
+    #[allow(clippy::disallowed_methods, reason = "a short read is passed on as it is")]
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         before(Call::Other, || format!("read {} at {offset} of {}", buf.len(), self.name));
         self.file.read_at(buf, offset)

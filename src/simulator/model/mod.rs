@@ -136,14 +136,6 @@ impl Model {
         &self.pages[key]
     }
 
-    pub(crate) fn pages(&self) -> &[Page] {
-        &self.pages
-    }
-
-    pub(crate) fn rules(&self) -> Rules {
-        self.rules
-    }
-
     /// How many decisions have gone to disk.
     pub(crate) fn logged(&self) -> u64 {
         self.first + self.log.len() as u64
