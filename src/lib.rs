@@ -22,7 +22,8 @@
 //!
 //! # Features
 //! - `serde`: typed payloads (`StoredResponse::encode`, `StoredResponse::decode`).
-//! - `simulation`: a simulated disk, clock and randomness (the module `simulation`), for tests.
+//! - `simulation`: a simulated disk, clock and randomness (the module `simulation`), for tests; and
+//!   a simulator of the whole store that runs on them.
 //! - `cli`: the `oncekey` program.
 
 mod clock;
@@ -66,7 +67,8 @@ pub use types::{
 
 /// A simulated world to run a store in: a disk that loses, tears and refuses what a real one could,
 /// a clock that is driven by hand, and randomness from a seed. And bugs that the store can be given
-/// on purpose, to prove that a test notices them.
+/// on purpose, to prove that a test notices them. [`Simulation`](simulation::Simulation) is a store
+/// with clients in such a world, run from a seed and judged by a model.
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation {
     pub use crate::clock::{Clock, SimClock};

@@ -239,9 +239,8 @@ impl World {
         }
         let found = Found { seen: &seen, times, bound, again };
         self.judge(|model| model.recover(&found));
-        let is_claim = |seen: &Seen| {
-            matches!(seen, Seen::InFlight { .. } | Seen::Unresolved { .. })
-        };
+        let is_claim =
+            |seen: &Seen| matches!(seen, Seen::InFlight { .. } | Seen::Unresolved { .. });
         if bound == Bound::Anything && seen.iter().any(is_claim) {
             // What the damage has brought back beneath a claim is anybody's guess.
             return self.hit("damage: nothing more can be told");

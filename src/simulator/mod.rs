@@ -8,6 +8,8 @@
 //!
 //! Two runs of a seed are the same, to the byte.
 
+#![allow(clippy::unit_arg, reason = "what cannot be refused is judged like what can")]
+
 mod client;
 #[cfg(test)]
 mod corpus;

@@ -1,5 +1,7 @@
 //! The simulator as a test. `SEEDS` and `FROM` in the environment choose the seeds of the first.
 
+#![allow(clippy::disallowed_methods, reason = "the tests tell how long a search took")]
+
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
