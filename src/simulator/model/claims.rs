@@ -180,6 +180,7 @@ impl Model {
             None => {
                 page.expired(now).is_some_and(of_done)
                     || once().any(|(_, page)| page.expired(now).is_some_and(of_done))
+                    || self.earlier[key].iter().any(of_done)
             }
         }
     }
