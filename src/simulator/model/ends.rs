@@ -153,9 +153,9 @@ impl Model {
         self.change(key, |page| {
             if let Some(flight) = &mut page.flight {
                 flight.policy = DropPolicy::Hold;
-                flight.stage = Stage::Abandoned { at: times.latest };
             }
         });
+        self.restage(key, Stage::Abandoned { at: times.latest });
     }
 
     /// Somebody resolved a key, by a response of this size or as never executed.
@@ -268,7 +268,17 @@ impl Model {
         }
     }
 
+    /// Moves a claim on in memory. A later segment may state it so: the newest page of the log says
+    /// it too.
     fn restage(&mut self, key: KeyId, stage: Stage) {
+        let Some(token) = self.pages[key].flight.as_ref().map(|flight| flight.token) else {
+            return;
+        };
+        let newest = self.log.iter_mut().rev().find(|entry| entry.key == key);
+        let logged = newest.map_or(&mut self.base[key], |entry| &mut entry.page);
+        if let Some(flight) = logged.flight_of(token) {
+            flight.stage = stage.clone();
+        }
         self.change(key, |page| {
             if let Some(flight) = &mut page.flight {
                 flight.stage = stage;
