@@ -12,7 +12,7 @@ pub(super) const CORPUS: [(u64, Length, &str); 9] = [
     (
         3342,
         Length::Short,
-        "a manifest seen after a kill was not durable before the files it had freed were used again",
+        "a manifest seen after a kill was not durable before files it had freed were used again",
     ),
     (5028, Length::Short, "found while the simulator itself was new"),
     (7622, Length::Short, "found while the simulator itself was new"),

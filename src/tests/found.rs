@@ -120,8 +120,8 @@ fn promise_2_a_record_that_moved_is_not_taken_for_one_that_lay_there_in_another_
     assert_eq!(lost, [], "records were lost with these pads");
 }
 
-/// Two at once, on each of many abandoned claims: the slower finds nothing. It is the holder's error
-/// that the key is another's, and a forget has no claim to lose.
+/// Two at once, on each of many abandoned claims: the slower finds nothing. It is the holder's
+/// error that the key is another's, and a forget has no claim to lose.
 #[test]
 fn promise_4_two_forgets_of_an_abandoned_claim_never_get_the_error_of_a_holder() {
     const KEYS: usize = 4000;
