@@ -39,16 +39,16 @@ fn totals(found: &Found) -> String {
     let rate = |count: u64| count as f64 / seconds.max(0.001);
     let seeds_word = if seeds == 1 { "seed" } else { "seeds" };
     format!(
-        "{seeds} {seeds_word}, {crashes} crash-recoveries and {clients} clients in {seconds:.1} s: {:.0} \
-         seeds/s, {:.0} recoveries/s, {:.0} clients/s; digest {digest:016x}",
+        "{seeds} {seeds_word}, {crashes} crash-recoveries and {clients} clients in {seconds:.1} s: \
+         {:.0} seeds/s, {:.0} recoveries/s, {:.0} clients/s; digest {digest:016x}",
         rate(seeds),
         rate(crashes),
         rate(clients),
     )
 }
 
-/// What was come across: a row each, under the name of its group. What never happened is shown where
-/// it could be expected: not in a single run.
+/// What was come across: a row each, under the name of its group. What never happened is shown
+/// where it could be expected: not in a single run.
 fn table(found: &Found) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_BORDERS_ONLY);
