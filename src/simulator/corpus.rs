@@ -12,8 +12,9 @@ const MANIFEST: &str = "a manifest seen after a kill was not durable before the 
                         freed were used again";
 const EARLIER_LIFE: &str = "open refused the store: a batch of an earlier life, claims lost";
 const NO_PREFIX: &str = "what was found after a crash was no prefix of the log";
+const LATE: &str = "a claim was called late for a record that the model did not know of";
 
-pub(super) const CORPUS: [(u64, Length, &str); 10] = [
+pub(super) const CORPUS: [(u64, Length, &str); 15] = [
     (36, Length::Short, UNKNOWN),
     (155, Length::Short, NO_PREFIX),
     (678, Length::Short, UNKNOWN),
@@ -21,6 +22,11 @@ pub(super) const CORPUS: [(u64, Length, &str); 10] = [
     (4312, Length::Short, NO_PREFIX),
     (5028, Length::Short, UNKNOWN),
     (7622, Length::Short, UNKNOWN),
+    (33, Length::Medium, LATE),
+    (129, Length::Medium, LATE),
+    (201, Length::Medium, LATE),
+    (102_270, Length::Short, NO_PREFIX),
+    (102_432, Length::Short, NO_PREFIX),
     (112_085, Length::Short, NO_PREFIX),
     (115_493, Length::Short, NO_PREFIX),
     (116_755, Length::Short, EARLIER_LIFE),

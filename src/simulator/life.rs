@@ -228,7 +228,7 @@ impl World {
             }
             bound = Bound::Anything;
         } else if self.rotten.get() && (again || !report.torn.is_empty()) {
-            // A damaged last batch is cut like a torn one, perhaps by a recovery that was cut short.
+            // A damaged last batch is cut like a torn one, perhaps by a recovery before this.
             bound = Bound::Anything;
         }
         let begin = self.times(&store);

@@ -3,8 +3,8 @@
 //! A seed draws a [profile](profile) (how many keys, which faults, which clock) and a schedule of
 //! [steps](step). Clients are tasks on an [executor](executor) without threads; the disk, the clock
 //! and randomness are simulated; in the middle of a disk call [others may run](interlude), time may
-//! pass, or the machine may go off. Every decision is judged by a [model](model) in the moment it is
-//! taken, and after each crash the next process must find what the model says it may.
+//! pass, or the machine may go off. Every decision is judged by a [model](model) in the moment it
+//! is taken, and after each crash the next process must find what the model says it may.
 //!
 //! Two runs of a seed are the same, to the byte.
 

@@ -5,6 +5,7 @@
 //! tokens rise; nothing is reported as damage.
 
 use super::script::Run;
+use super::sweep::{is_full, sample, sweep};
 use super::world::World;
 use crate::simulation::Survival;
 
@@ -18,7 +19,7 @@ const SURVIVALS: [Survival; 5] = [
 ];
 
 /// How the stores of a sweep sync.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Syncs {
     EachBatch,
     Interval,
@@ -37,7 +38,7 @@ impl Syncs {
 pub(crate) fn calls_of_script(syncs: Syncs) -> u64 {
     let mut run = syncs.run(true);
     run.play();
-    assert!(run.errors.is_empty(), "without a fault: {:?}", run.errors);
+    run.assert_did_everything();
     run.world.disk.calls()
 }
 
@@ -82,38 +83,50 @@ fn case(name: &str, check: impl FnOnce()) {
     }
 }
 
-fn sweep(from: u64, step: usize, syncs: Syncs) {
-    for call in (from..calls_of_script(syncs)).step_by(step) {
-        let run = crashed_at(call, syncs);
-        for (survival, other) in SURVIVALS.into_iter().zip(SURVIVALS.into_iter().cycle().skip(1)) {
-            let second = if other == Survival::Everything { other } else { Survival::Nothing };
-            case(&format!("crash at call {call}, {survival:?}, seed {call}"), || {
-                check(&run, survivor(&run, survival, call), survival, second);
-            });
-        }
-    }
+fn sweep_calls(parity: u64, syncs: Syncs) {
+    let calls = calls_of_script(syncs);
+    let part = if parity == 0 { "even" } else { "odd" };
+    let title = format!("crash sweep, {syncs:?}, at each of the {part} ones of {calls} calls");
+    let cases: Vec<u64> = (parity..calls).step_by(2).collect();
+    sweep(
+        &title,
+        &cases,
+        |call| format!("call {call}"),
+        |&call| {
+            let run = crashed_at(call, syncs);
+            for (survival, other) in
+                SURVIVALS.into_iter().zip(SURVIVALS.into_iter().cycle().skip(1))
+            {
+                let second = if other == Survival::Everything { other } else { Survival::Nothing };
+                case(&format!("crash at call {call}, {survival:?}, seed {call}"), || {
+                    check(&run, survivor(&run, survival, call), survival, second);
+                });
+            }
+            SURVIVALS.len()
+        },
+    );
 }
 
 #[test]
 fn promises_2_and_7_hold_at_every_crash_of_a_run_even_calls() {
-    sweep(0, 2, Syncs::EachBatch);
+    sweep_calls(0, Syncs::EachBatch);
 }
 
 #[test]
 fn promises_2_and_7_hold_at_every_crash_of_a_run_odd_calls() {
-    sweep(1, 2, Syncs::EachBatch);
+    sweep_calls(1, Syncs::EachBatch);
 }
 
 /// In `Interval` mode what was told survives a kill, and what was synced a power cut; tokens rise
 /// all the same.
 #[test]
 fn promises_5_and_7_hold_at_every_crash_of_a_run_that_syncs_in_intervals() {
-    sweep(0, 2, Syncs::Interval);
+    sweep_calls(0, Syncs::Interval);
 }
 
 #[test]
 fn promises_5_and_7_hold_at_every_other_crash_of_a_run_that_syncs_in_intervals() {
-    sweep(1, 2, Syncs::Interval);
+    sweep_calls(1, Syncs::Interval);
 }
 
 #[test]
@@ -128,17 +141,24 @@ fn promise_7_holds_at_every_crash_of_a_recovery_that_syncs_in_intervals() {
 
 fn sweep_recovery(syncs: Syncs) {
     let calls = calls_of_script(syncs);
-    for call in (0..calls).step_by(usize::try_from(calls / 12).expect("few")) {
-        let run = crashed_at(call, syncs);
-        for survival in [Survival::Nothing, Survival::Everything, Survival::Random] {
-            crash_recovery(&run, call, survival);
-        }
-    }
+    let step = if is_full() { 1 } else { usize::try_from(calls / 12).expect("few") };
+    let survivals = [Survival::Nothing, Survival::Everything, Survival::Random];
+    let all = (0..calls).step_by(step);
+    let cases: Vec<_> = all.flat_map(|call| survivals.map(|survival| (call, survival))).collect();
+    let title =
+        format!("crash sweep, {syncs:?}, at each call of the recoveries of {calls} crashes");
+    sweep(
+        &title,
+        &cases,
+        |case| format!("{case:?}"),
+        |&(call, survival)| crash_recovery(&crashed_at(call, syncs), call, survival),
+    );
 }
 
-/// Crashes the recovery at each of its calls.
-fn crash_recovery(run: &Run, call: u64, survival: Survival) {
-    for during in 0.. {
+/// Crashes the recovery at each of its calls; returns how many there are.
+fn crash_recovery(run: &Run, call: u64, survival: Survival) -> usize {
+    let mut during = 0;
+    loop {
         let mut world = survivor(run, survival, call);
         world.disk.crash_at(during);
         let over = match world.try_open() {
@@ -159,22 +179,36 @@ fn crash_recovery(run: &Run, call: u64, survival: Survival) {
         case(&format!("crash at call {call}, {survival:?}, then at {during} of recovery"), || {
             check(run, world, survival, Survival::Nothing);
         });
+        during += 1;
         if over {
-            return;
+            return usize::try_from(during).expect("few");
         }
     }
 }
 
 #[test]
 fn promise_7_holds_for_many_seeds() {
-    for (seed, syncs) in (0..240).zip([Syncs::EachBatch, Syncs::Interval].into_iter().cycle()) {
-        let call = seed * calls_of_script(syncs) / 240;
-        let run = crashed_at(call, syncs);
-        for survival in [Survival::Torn, Survival::Random, Survival::Reordered] {
-            case(&format!("crash at call {call}, {survival:?}, seed {seed}"), || {
-                let world = survivor(&run, survival, 1000 + seed);
-                check(&run, world, survival, Survival::Nothing);
-            });
-        }
-    }
+    let both = [Syncs::EachBatch, Syncs::Interval];
+    let calls = both.map(calls_of_script);
+    let seeds = 2400;
+    let cases: Vec<(u64, usize)> = (0..seeds).zip([0, 1].into_iter().cycle()).collect();
+    let cases = sample(cases, 11);
+    let title = format!("crash sweep, {seeds} seeds");
+    sweep(
+        &title,
+        &cases,
+        |case| format!("{case:?}"),
+        |&(seed, which)| {
+            let call = seed * calls[which] / seeds;
+            let run = crashed_at(call, both[which]);
+            let survivals = [Survival::Torn, Survival::Random, Survival::Reordered];
+            for survival in survivals {
+                case(&format!("crash at call {call}, {survival:?}, seed {seed}"), || {
+                    let world = survivor(&run, survival, 1000 + seed);
+                    check(&run, world, survival, Survival::Nothing);
+                });
+            }
+            survivals.len()
+        },
+    );
 }

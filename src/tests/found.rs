@@ -1,6 +1,7 @@
 //! Bugs that the simulator, the checker of histories and the sweeps found in a store that runs,
 //! each by hand. Those that need a crash to show are in `found_crashes.rs`.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::api_poll::ByHand;
@@ -9,6 +10,7 @@ use super::world::{
     request, scope,
 };
 use crate::index::with_masked_hashes;
+use crate::simulation::Survival;
 use crate::{DropPolicy, Options, Outcome, Store, StoredResponse};
 
 const TTL: Duration = Duration::from_secs(1);
@@ -116,4 +118,45 @@ fn promise_2_a_record_that_moved_is_not_taken_for_one_that_lay_there_in_another_
         (0..25).filter(|pad| !move_what_lies_where_a_replaced_record_was(*pad)).collect()
     });
     assert_eq!(lost, [], "records were lost with these pads");
+}
+
+/// Two at once, on each of many abandoned claims: the slower finds nothing. It is the holder's
+/// error that the key is another's, and a forget has no claim to lose.
+#[test]
+fn promise_4_two_forgets_of_an_abandoned_claim_never_get_the_error_of_a_holder() {
+    const KEYS: usize = 4000;
+    let mut world = World::new();
+    world.options = world.options.clone().segment_bytes(1 << 23);
+    let store = world.open();
+    let names: Vec<String> = (0..KEYS).map(|i| format!("k{i}")).collect();
+    let held: Vec<_> = names.iter().map(|name| claim(&store, name)).collect();
+    world.crash(Survival::Everything, 0);
+    drop((held, store));
+    let store = world.open();
+    let arrived = AtomicUsize::new(0);
+    let forget_all = || -> Vec<bool> {
+        let forget = |(turn, name): (usize, &String)| {
+            // Both begin in the same moment.
+            arrived.fetch_add(1, Ordering::SeqCst);
+            for tries in 0.. {
+                if arrived.load(Ordering::SeqCst) >= 2 * (turn + 1) {
+                    break;
+                }
+                match tries < 1000 {
+                    true => std::hint::spin_loop(),
+                    false => std::thread::yield_now(),
+                }
+            }
+            store.forget(&scope("acct"), &key(name))
+        };
+        let calls: Vec<_> = names.iter().enumerate().map(forget).collect();
+        calls.into_iter().map(|call| call.wait().expect("no claim is lost")).collect()
+    };
+    let (one, other) = std::thread::scope(|threads| {
+        let other = threads.spawn(forget_all);
+        (forget_all(), other.join().expect("no panic"))
+    });
+    for ((one, other), name) in one.iter().zip(&other).zip(&names) {
+        assert!(one ^ other, "{name} is forgotten once: {one} and {other}");
+    }
 }

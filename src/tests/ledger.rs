@@ -4,15 +4,25 @@
 use std::collections::BTreeMap;
 
 use super::world::{key, request, scope};
-use crate::{DropPolicy, Entry, Outcome, Store};
+use crate::{DropPolicy, Entry, ErrorKind, Outcome, Store};
 
 /// A key, as the next process must find it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Known {
     Free,
-    Held { attempt: u32, policy: DropPolicy },
-    Unresolved { attempt: u32 },
-    Done { body: Vec<u8>, until_ms: u64 },
+    /// Once it is let go it is free again at `until_ms` or later, where its policy is to hold.
+    Held {
+        attempt: u32,
+        policy: DropPolicy,
+        until_ms: u64,
+    },
+    Unresolved {
+        attempt: u32,
+    },
+    Done {
+        body: Vec<u8>,
+        until_ms: u64,
+    },
 }
 
 #[derive(Debug, Clone, Default)]
@@ -22,6 +32,8 @@ pub(crate) struct Ledger {
     /// the log.
     synced: BTreeMap<String, Vec<Known>>,
     since: Vec<(String, Known)>,
+    /// What each key has been.
+    ever: BTreeMap<String, Vec<Known>>,
     highest_token: u64,
 }
 
@@ -29,6 +41,7 @@ impl Ledger {
     /// Notes that a change is under way: either state is fine until it is settled.
     pub(crate) fn perhaps(&mut self, name: &str, next: Known) {
         self.since.push((name.to_owned(), next.clone()));
+        self.ever.entry(name.to_owned()).or_insert_with(|| vec![Known::Free]).push(next.clone());
         self.keys.entry(name.to_owned()).or_insert_with(|| vec![Known::Free]).push(next);
     }
 
@@ -96,6 +109,28 @@ impl Ledger {
         found
     }
 
+    /// The keys whose last change is gone from a store on a disk that lied. What cannot be read is
+    /// no loss, since it is told; what was never so is a wrong answer.
+    pub(crate) fn losses(&self, store: &Store) -> Vec<&str> {
+        let now_ms = store.stats().store_time.as_millis();
+        let mut lost = Vec::new();
+        for (name, states) in &self.keys {
+            let is = match store.get(&scope("acct"), &key(name)).wait() {
+                Ok(entry) => known(entry),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Corrupt, "{name}: {error}");
+                    continue;
+                }
+            };
+            let fits = |states: &[Known]| states.iter().any(|state| matches(state, &is, now_ms));
+            assert!(fits(&self.ever[name]), "{name} is {is:?}, and never was");
+            if !fits(states) {
+                lost.push(name.as_str());
+            }
+        }
+        lost
+    }
+
     /// What a store that was just opened says of every key.
     pub(crate) fn find(&self, store: &Store) -> Vec<(String, Known)> {
         let report = store.recovery();
@@ -131,26 +166,35 @@ impl Ledger {
 
 /// A key of a store that was just opened.
 fn look(store: &Store, name: &str) -> Known {
-    match store.get(&scope("acct"), &key(name)).wait().expect("a look") {
+    known(store.get(&scope("acct"), &key(name)).wait().expect("a look"))
+}
+
+fn known(entry: Option<Entry>) -> Known {
+    match entry {
         None => Known::Free,
         Some(Entry::Completed(record)) => Known::Done {
             body: record.response().body().to_vec(),
             until_ms: record.expires_at().as_millis(),
         },
-        Some(Entry::InFlight { attempt, .. }) => Known::Held { attempt, policy: DropPolicy::Hold },
+        Some(Entry::InFlight { attempt, .. }) => held(attempt),
         Some(Entry::Unresolved(held)) => Known::Unresolved { attempt: held.attempt() },
     }
+}
+
+/// A claim, as it is found: its policy and its time do not show.
+fn held(attempt: u32) -> Known {
+    Known::Held { attempt, policy: DropPolicy::Hold, until_ms: 0 }
 }
 
 /// Whether a key that was left in `state` may be found as `is` by the next process.
 fn matches(state: &Known, is: &Known, now_ms: u64) -> bool {
     match state {
         Known::Done { until_ms, .. } if *until_ms <= now_ms => *is == Known::Free,
-        Known::Held { attempt, policy: DropPolicy::Unresolved } => {
+        Known::Held { attempt, policy: DropPolicy::Unresolved, .. } => {
             *is == Known::Unresolved { attempt: *attempt }
         }
-        Known::Held { attempt, .. } => {
-            *is == Known::Held { attempt: *attempt, policy: DropPolicy::Hold }
+        Known::Held { attempt, until_ms, .. } => {
+            *is == held(*attempt) || (*until_ms <= now_ms && *is == Known::Free)
         }
         other => other == is,
     }

@@ -4,16 +4,21 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::api_poll::ByHand;
 use super::ledger::{Known, Ledger};
 use super::world::{World, key, request, scope};
 use crate::simulation::{Clock, Survival};
 use crate::{
-    Checkpoint, Claim, DropPolicy, Durability, Error, ErrorKind, Options, Outcome, Resolution,
-    Store, StoredResponse,
+    Checkpoint, Claim, DropPolicy, Durability, Error, ErrorKind, FlightCall, Options, Outcome,
+    Resolution, Store, StoredResponse,
 };
 
 const HALF_HOUR: Duration = Duration::from_secs(1800);
 const DAY: Duration = Duration::from_secs(24 * 3600);
+const LEASE: Duration = Duration::from_secs(60);
+
+/// A key that is claimed for longer than the run lasts.
+const WATCHED: &str = "watched";
 
 /// Of the worlds that sync every so often.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(1);
@@ -26,8 +31,40 @@ pub(crate) struct Run {
     pub(crate) errors: Vec<Error>,
     /// Whether the run ends with the first error, or goes on with what is still possible.
     stop_at_error: bool,
+    /// How often segments were given back.
+    pub(crate) prunes: u32,
+    pub(crate) compactions: u32,
+    /// What became of the stores of the run.
+    pub(crate) ends: Ends,
+    /// From which call of the disk on the run was at what.
+    phases: Vec<(u64, Phase)>,
     store: Option<Store>,
     claims: BTreeMap<String, Claim>,
+    /// Waits for a key that nobody completes.
+    watcher: Option<ByHand<FlightCall>>,
+}
+
+/// What a run is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    Open,
+    /// Requests.
+    Serve,
+    /// Rounds of upkeep.
+    Upkeep,
+    /// Dropping and compacting segments.
+    CleanUp,
+    Close,
+}
+
+/// What became of the stores of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Ends {
+    pub(crate) open_refused: bool,
+    pub(crate) poisoned: bool,
+    pub(crate) close_refused: bool,
+    /// A store that was not poisoned, and took no claim after a round of upkeep.
+    pub(crate) claim_refused: bool,
 }
 
 /// The run cannot go on.
@@ -42,8 +79,13 @@ impl Run {
             ledger: Ledger::default(),
             errors: Vec::new(),
             stop_at_error,
+            prunes: 0,
+            compactions: 0,
+            ends: Ends::default(),
+            phases: Vec::new(),
             store: None,
             claims: BTreeMap::new(),
+            watcher: None,
         }
     }
 
@@ -67,23 +109,71 @@ impl Run {
     /// not.
     pub(crate) fn play(&mut self) {
         let _ = self.script();
+        self.part();
         self.claims.clear();
+        self.enter(Phase::Close);
         self.store = None;
+    }
+
+    /// Without a fault: a sweep of a script that leaves something out proves nothing of it.
+    pub(crate) fn assert_did_everything(&self) {
+        assert!(self.errors.is_empty(), "without a fault: {:?}", self.errors);
+        assert!(self.prunes > 0, "no segment was dropped");
+        assert!(self.compactions > 0, "no segment was compacted");
+    }
+
+    /// What the run is at when the disk has had so many calls.
+    pub(crate) fn phase_at(&self, call: u64) -> Phase {
+        let phase = self.phases.iter().rev().find(|(from, _)| *from <= call);
+        phase.map_or(Phase::Open, |(_, phase)| *phase)
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.phases.push((self.world.disk.calls(), phase));
+    }
+
+    /// A look at the store before it goes. Nobody is left asleep by one that is poisoned, every
+    /// change is refused, and what can be read is right (promise 8).
+    fn part(&mut self) {
+        let watcher = self.watcher.take();
+        let Some(store) = self.store.clone() else { return };
+        if !store.stats().poisoned {
+            self.try_claim(&store);
+        }
+        if !store.stats().poisoned {
+            return;
+        }
+        self.ends.poisoned = true;
+        if let Some(watcher) = watcher {
+            let told = watcher.ready();
+            assert_eq!(told.expect_err("no success").kind(), ErrorKind::Poisoned);
+        }
+        let refused = store.claim(request("after-the-end")).wait().expect_err("no claim");
+        assert_eq!(refused.kind(), ErrorKind::Poisoned, "{refused}");
+        for (_, claim) in std::mem::take(&mut self.claims) {
+            let refused = claim.release().wait().expect_err("no change");
+            let kinds = [ErrorKind::Poisoned, ErrorKind::LeaseLost];
+            assert!(kinds.contains(&refused.kind()), "{refused}");
+        }
     }
 
     fn script(&mut self) -> Step {
         self.open()?;
         self.lives()?;
-        self.volume("old", 14, HALF_HOUR)?;
+        self.volume("old", 14, HALF_HOUR, DAY)?;
         self.forget("old-0")?;
         self.forget("first")?;
         self.crowd("crowd", 12)?;
-        self.volume("more", 6, HALF_HOUR)?;
-        self.advance(Duration::from_secs(1900))?;
-        self.upkeep()?;
+        self.volume("more", 11, HALF_HOUR, HALF_HOUR)?;
+        // What lives for half an hour has expired then, and compaction counts it as such. A longer
+        // step would be a leap, which expires nothing.
+        for _ in 0..3 {
+            self.advance(Duration::from_secs(1900))?;
+            self.upkeep()?;
+        }
         self.clean_up()?;
         self.execute("first", 20, DAY)?;
-        self.volume("new", 14, DAY)?;
+        self.volume("new", 14, DAY, DAY)?;
         self.forget("crowd-3")?;
         self.clean_up()?;
         self.reopen()?;
@@ -93,6 +183,7 @@ impl Run {
 
     /// One key for each way a claim can go.
     fn lives(&mut self) -> Step {
+        self.watch()?;
         self.execute("first", 100, DAY)?;
         self.claim("held", DropPolicy::Hold, DAY)?;
         self.checkpoint("held")?;
@@ -115,10 +206,29 @@ impl Run {
         self.complete("taken-over", 50)
     }
 
-    /// Enough records to fill segments: most live as long as `ttl`, one in six a day.
-    fn volume(&mut self, name: &str, count: usize, ttl: Duration) -> Step {
+    /// Claims a key in a store that should take claims.
+    fn try_claim(&mut self, store: &Store) {
+        store.step_upkeep();
+        let name = format!("try-{}", self.world.disk.calls());
+        let told = self.errors.len();
+        let _ = self.claim(&name, DropPolicy::Hold, DAY);
+        self.ends.claim_refused |= self.errors.len() > told;
+    }
+
+    /// Claims a key for good, and waits for it.
+    fn watch(&mut self) -> Step {
+        self.claim(WATCHED, DropPolicy::Hold, DAY)?;
+        let Some(store) = &self.store else { return Ok(()) };
+        if let Ok(Outcome::InFlight(flight)) = store.claim(request(WATCHED)).wait() {
+            self.watcher = Some(ByHand::begun(flight.wait(DAY)));
+        }
+        Ok(())
+    }
+
+    /// Enough records to fill segments: most live as long as `ttl`, one in six as long as `other`.
+    fn volume(&mut self, name: &str, count: usize, ttl: Duration, other: Duration) -> Step {
         for i in 0..count {
-            let ttl = if i % 6 == 5 { DAY } else { ttl };
+            let ttl = if i % 6 == 5 { other } else { ttl };
             self.execute(&format!("{name}-{i}"), 6000, ttl)?;
             if i % 4 == 3 {
                 self.upkeep()?;
@@ -132,13 +242,12 @@ impl Run {
         let names: Vec<_> = (0..count).map(|i| format!("{name}-{i}")).collect();
         for (i, name) in names.iter().enumerate() {
             let policy = if i % 2 == 0 { DropPolicy::Hold } else { DropPolicy::Unresolved };
-            self.claim(name, policy, if i % 3 == 0 { DAY } else { HALF_HOUR })?;
+            self.claim(name, policy, crowd_ttl(i))?;
         }
         let mut calls = Vec::new();
-        for name in &names {
+        for (i, name) in names.iter().enumerate() {
             let Some(claim) = self.claims.remove(name) else { continue };
-            let ttl = if calls.len() % 3 == 0 { DAY } else { HALF_HOUR };
-            self.ledger.perhaps(name, self.done(name, 7000, ttl));
+            self.ledger.perhaps(name, self.done(name, 7000, crowd_ttl(i)));
             calls.push((name, claim.complete(StoredResponse::new(bytes(name, 7000)))));
         }
         for (name, call) in calls {
@@ -149,12 +258,18 @@ impl Run {
     }
 
     fn clean_up(&mut self) -> Step {
+        self.enter(Phase::CleanUp);
         let Some(store) = &self.store else { return Ok(()) };
         for _ in 0..20 {
-            if !store.step_prune() && !store.step_compact() {
+            if store.step_prune() {
+                self.prunes += 1;
+            } else if store.step_compact() {
+                self.compactions += 1;
+            } else {
                 break;
             }
         }
+        self.enter(Phase::Serve);
         self.check_alive()
     }
 
@@ -169,8 +284,10 @@ impl Run {
             Known::Held { attempt, .. } => attempt + 1,
             _ => 1,
         };
-        self.ledger.perhaps(name, Known::Held { attempt, policy });
-        let call = store.claim(request(name).on_drop(policy).ttl(ttl));
+        let until_ms = self.world.clock.wall_ms() + ttl.as_millis() as u64;
+        self.ledger.perhaps(name, Known::Held { attempt, policy, until_ms });
+        let lease = if name == WATCHED { DAY } else { LEASE };
+        let call = store.claim(request(name).on_drop(policy).ttl(ttl).lease(lease));
         match call.wait() {
             Ok(Outcome::Claimed(claim)) => {
                 assert_eq!(claim.attempt(), attempt, "{name}");
@@ -208,7 +325,7 @@ impl Run {
 
     /// Drops a claim, and waits for what its policy makes of it.
     fn let_go(&mut self, name: &str) -> Step {
-        let (Some(claim), Known::Held { attempt, policy }) =
+        let (Some(claim), Known::Held { attempt, policy, until_ms }) =
             (self.claims.remove(name), self.ledger.last(name))
         else {
             return Ok(());
@@ -216,7 +333,7 @@ impl Run {
         self.ledger.perhaps(
             name,
             match policy {
-                DropPolicy::Hold => Known::Held { attempt, policy },
+                DropPolicy::Hold => Known::Held { attempt, policy, until_ms },
                 DropPolicy::Release => Known::Free,
                 DropPolicy::Unresolved => Known::Unresolved { attempt },
             },
@@ -268,34 +385,45 @@ impl Run {
     fn upkeep(&mut self) -> Step {
         // In `Interval` mode the next sync is due by then.
         self.world.advance(INTERVAL);
+        self.enter(Phase::Upkeep);
         if let Some(store) = &self.store {
             store.step_upkeep();
             if !store.stats().poisoned {
                 self.ledger.synced();
             }
         }
+        self.enter(Phase::Serve);
         self.check_alive()
     }
 
     fn reopen(&mut self) -> Step {
+        self.part();
         self.claims.clear();
+        self.enter(Phase::Close);
         if let Some(store) = self.store.take() {
+            let poisoned = store.stats().poisoned;
             let closed = store.close(Duration::ZERO).wait();
             if let Err(error) = closed {
+                self.ends.close_refused = true;
                 self.failed(error)?;
+            } else {
+                assert!(!poisoned, "a poisoned store is closed");
             }
         }
         self.open()
     }
 
     fn open(&mut self) -> Step {
+        self.enter(Phase::Open);
         match self.world.try_open() {
             Ok(store) => {
                 self.store = Some(store);
+                self.enter(Phase::Serve);
                 self.ledger.synced();
                 self.check_alive()
             }
             Err(error) => {
+                self.ends.open_refused = true;
                 self.errors.push(error);
                 Err(Over)
             }
@@ -336,6 +464,11 @@ impl Run {
         let poisoned = self.store.as_ref().is_some_and(|store| store.stats().poisoned);
         if poisoned && self.stop_at_error { Err(Over) } else { Ok(()) }
     }
+}
+
+/// One of a crowd outlives the others.
+fn crowd_ttl(i: usize) -> Duration {
+    if i == 3 { DAY } else { HALF_HOUR }
 }
 
 /// A body that says whose it is.

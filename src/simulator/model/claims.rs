@@ -176,10 +176,15 @@ impl Model {
         };
         let once = || self.history.iter().filter(|(of, _)| *of == key);
         match &page.flight {
-            Some(flight) => of_flight(flight),
+            // Upkeep may have forgotten the claim: then it is what expired before.
+            Some(flight) => {
+                let gone = flight.end_of_abandoned().is_some_and(|end| end.may_be_over(now));
+                of_flight(flight) || (gone && page.expired(now).is_some_and(of_done))
+            }
             None => {
                 page.expired(now).is_some_and(of_done)
                     || once().any(|(_, page)| page.expired(now).is_some_and(of_done))
+                    || self.earlier[key].iter().any(of_done)
             }
         }
     }

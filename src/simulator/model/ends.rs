@@ -29,6 +29,11 @@ impl Model {
     }
 
     fn record_done(&mut self, key: KeyId, size: usize, times: Times) -> u64 {
+        if !self.rules.syncs_each {
+            let earlier = &mut self.earlier[key];
+            earlier.extend(self.pages[key].done.clone());
+            earlier.drain(..earlier.len().saturating_sub(EARLIER));
+        }
         self.record(key, times, |page| {
             let Some(flight) = page.flight.take() else { return };
             page.done = Some(Done {
@@ -148,9 +153,9 @@ impl Model {
         self.change(key, |page| {
             if let Some(flight) = &mut page.flight {
                 flight.policy = DropPolicy::Hold;
-                flight.stage = Stage::Abandoned { at: times.latest };
             }
         });
+        self.restage(key, Stage::Abandoned { at: times.latest });
     }
 
     /// Somebody resolved a key, by a response of this size or as never executed.
@@ -263,7 +268,17 @@ impl Model {
         }
     }
 
+    /// Moves a claim on in memory. A later segment may state it so: the newest page of the log says
+    /// it too.
     fn restage(&mut self, key: KeyId, stage: Stage) {
+        let Some(token) = self.pages[key].flight.as_ref().map(|flight| flight.token) else {
+            return;
+        };
+        let newest = self.log.iter_mut().rev().find(|entry| entry.key == key);
+        let logged = newest.map_or(&mut self.base[key], |entry| &mut entry.page);
+        if let Some(flight) = logged.flight_of(token) {
+            flight.stage = stage.clone();
+        }
         self.change(key, |page| {
             if let Some(flight) = &mut page.flight {
                 flight.stage = stage;
@@ -271,6 +286,9 @@ impl Model {
         });
     }
 }
+
+/// So many earlier records of a key are kept in mind.
+const EARLIER: usize = 8;
 
 /// As long may a round of upkeep take, by the simulated clock.
 const LONGEST_UPKEEP_MS: u64 = 100_000;

@@ -21,6 +21,7 @@ mod said;
 use std::collections::VecDeque;
 
 pub(crate) use claims::Ask;
+use page::Done;
 pub(crate) use page::{Page, Span, Stage, body_of};
 pub(crate) use recovery::{Bound, Found};
 pub(crate) use said::{Said, Seen, checkpoint_of};
@@ -98,6 +99,9 @@ pub(crate) struct Model {
     looks: usize,
     /// All pages ever, where anything may be found again.
     history: Vec<(KeyId, Page)>,
+    /// Of stores that sync in intervals: records of each key, the last few. A power cut may bring
+    /// back that there was one before a record that was forgotten.
+    earlier: Vec<VecDeque<Done>>,
     highest_token: u64,
     /// Store time that is known to be in the log.
     floor_ms: u64,
@@ -127,6 +131,7 @@ impl Model {
             replaced: Vec::new(),
             looks: 0,
             history: Vec::new(),
+            earlier: vec![VecDeque::new(); rules.keys],
             highest_token: 0,
             floor_ms: 0,
         }

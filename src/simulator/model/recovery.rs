@@ -292,8 +292,8 @@ impl Model {
     }
 }
 
-/// When a claim may have been abandoned, if it was before its process ended. The wall clock may have
-/// been set back since.
+/// When a claim may have been abandoned, if it was before its process ended. The wall clock may
+/// have been set back since.
 fn abandoned_at(flight: &Flight, in_memory: Option<&Flight>) -> Option<Span> {
     let since = |flight: &Flight| match flight.stage {
         Stage::Abandoned { at } | Stage::Held { swept: Some(at), .. } => Some(at),
