@@ -6,18 +6,28 @@
 
 use super::Length;
 
-pub(super) const CORPUS: [(u64, Length, &str); 9] = [
-    (36, Length::Short, "found while the simulator itself was new"),
-    (678, Length::Short, "found while the simulator itself was new"),
-    (
-        3342,
-        Length::Short,
-        "a manifest seen after a kill was not durable before files it had freed were used again",
-    ),
-    (5028, Length::Short, "found while the simulator itself was new"),
-    (7622, Length::Short, "found while the simulator itself was new"),
-    (52, Length::Short, "the switch of a deliberate bug had gone with the code it was in"),
-    (112_085, Length::Short, "an expired record was not what the model expected after a crash"),
-    (115_493, Length::Short, "an expired record was not what the model expected after a crash"),
-    (116_755, Length::Short, "a batch of an earlier life was taken for damage"),
+/// For seeds whose cause nobody wrote down.
+const UNKNOWN: &str = "it failed while the simulator was new; the cause was not noted";
+const MANIFEST: &str = "a manifest seen after a kill was not durable before the files that it had \
+                        freed were used again";
+const EARLIER_LIFE: &str = "open refused the store: a batch of an earlier life, claims lost";
+const NO_PREFIX: &str = "what was found after a crash was no prefix of the log";
+const LATE: &str = "a claim was called late for a record that the model did not know of";
+
+pub(super) const CORPUS: [(u64, Length, &str); 15] = [
+    (36, Length::Short, UNKNOWN),
+    (155, Length::Short, NO_PREFIX),
+    (678, Length::Short, UNKNOWN),
+    (3342, Length::Short, MANIFEST),
+    (4312, Length::Short, NO_PREFIX),
+    (5028, Length::Short, UNKNOWN),
+    (7622, Length::Short, UNKNOWN),
+    (33, Length::Medium, LATE),
+    (129, Length::Medium, LATE),
+    (201, Length::Medium, LATE),
+    (102_270, Length::Short, NO_PREFIX),
+    (102_432, Length::Short, NO_PREFIX),
+    (112_085, Length::Short, NO_PREFIX),
+    (115_493, Length::Short, NO_PREFIX),
+    (116_755, Length::Short, EARLIER_LIFE),
 ];
