@@ -2,7 +2,7 @@
 //!
 //! A seed means something only as long as the generator draws from it what it drew then: most of
 //! these play something else by now. They cost little, and what they found is a list of what to
-//! beware of. What holds each of these bugs off is a test by hand.
+//! beware of. The bugs whose cause is known have tests by hand.
 
 use super::Length;
 
