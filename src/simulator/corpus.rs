@@ -6,8 +6,9 @@
 
 use super::Length;
 
-/// For seeds whose cause nobody wrote down.
-const UNKNOWN: &str = "it failed while the simulator was new; the cause was not noted";
+const EXPIRED: &str = "a completion that expired on its way to disk was still told";
+const UNCOUNTED: &str = "a takeover was taken back and stayed counted as unresolved";
+const FORGET: &str = "a forget went before what it hid";
 const MANIFEST: &str = "a manifest seen after a kill was not durable before the files that it had \
                         freed were used again";
 const EARLIER_LIFE: &str = "open refused the store: a batch of an earlier life, claims lost";
@@ -15,13 +16,13 @@ const NO_PREFIX: &str = "what was found after a crash was no prefix of the log";
 const LATE: &str = "a claim was called late for a record that the model did not know of";
 
 pub(super) const CORPUS: [(u64, Length, &str); 15] = [
-    (36, Length::Short, UNKNOWN),
+    (36, Length::Short, EXPIRED),
     (155, Length::Short, NO_PREFIX),
-    (678, Length::Short, UNKNOWN),
+    (678, Length::Short, EXPIRED),
     (3342, Length::Short, MANIFEST),
     (4312, Length::Short, NO_PREFIX),
-    (5028, Length::Short, UNKNOWN),
-    (7622, Length::Short, UNKNOWN),
+    (5028, Length::Short, UNCOUNTED),
+    (7622, Length::Short, FORGET),
     (33, Length::Medium, LATE),
     (129, Length::Medium, LATE),
     (201, Length::Medium, LATE),

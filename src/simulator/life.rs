@@ -56,9 +56,7 @@ impl World {
 
     /// Lets go of all that the dead process held.
     fn bury(&self) {
-        self.clients.clear();
-        self.wake_paused(u64::MAX);
-        self.clients.clear();
+        self.dismiss_clients();
         self.set_store(None);
     }
 
@@ -73,8 +71,7 @@ impl World {
     pub(crate) fn close(&self) {
         let Some(store) = self.store() else { return };
         if self.dice.percent(50) {
-            self.clients.clear();
-            self.wake_paused(u64::MAX);
+            self.dismiss_clients();
         }
         self.closing.set(true);
         let timeout = std::time::Duration::from_millis(self.dice.pick(&[0, 500], 0));
@@ -90,8 +87,7 @@ impl World {
             Ok(_) => self.hit("closed with claims out"),
             Err(error) => self.check_error("closing", &error),
         }
-        self.clients.clear();
-        self.wake_paused(u64::MAX);
+        self.dismiss_clients();
         let is_whole = store.engine().failure().is_none();
         drop(store);
         self.set_store(None);

@@ -230,6 +230,12 @@ impl World {
         self.wake_paused(step);
     }
 
+    /// All clients go away, in the middle of whatever they do.
+    pub(crate) fn dismiss_clients(&self) {
+        self.clients.clear();
+        self.paused.borrow_mut().clear();
+    }
+
     pub(crate) fn wake_paused(&self, until: u64) {
         let mut paused = self.paused.borrow_mut();
         let (due, rest) = paused.drain(..).partition(|(due, _)| *due <= until);

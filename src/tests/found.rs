@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::api_poll::ByHand;
 use super::world::{
-    World, body, claim, claim_on_drop, claimed, execute, execute_for, fill_segment, key, outcome,
+    HALF_HOUR, World, body, claim, claim_on_drop, claimed, key, outcome, places_used_again,
     request, scope,
 };
 use crate::index::with_masked_hashes;
@@ -15,8 +15,6 @@ use crate::{DropPolicy, Options, Outcome, Store, StoredResponse};
 
 const TTL: Duration = Duration::from_secs(1);
 const LEASE: Duration = Duration::from_secs(5);
-const HALF_HOUR: Duration = Duration::from_secs(1800);
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A completion that nobody has written yet, and whose record has expired.
 fn expired_on_its_way(world: &World, store: &Store, name: &str) {
@@ -78,27 +76,10 @@ fn promise_10_a_takeover_that_was_taken_back_while_unresolved_is_not_counted_as_
     assert_eq!((other.attempt(), next.attempt()), (1, 3));
 }
 
-/// An expired record's place is used by a later life of its file, and what lies there then moves,
-/// while the flight that is to replace the expired record is still out. Says whether every record
-/// that lives is found after it has landed.
+/// What lies where an expired record was moves, while the flight that is to replace the expired one
+/// is still out. Says whether every record that lives is found after it has landed.
 fn move_what_lies_where_a_replaced_record_was(pad: usize) -> bool {
-    let mut world = World::with(Options::new().ttl(HALF_HOUR));
-    let store = world.open();
-    execute(&store, "first", &"x".repeat(8000));
-    execute(&store, "a", "old");
-    fill_segment(&store, "x");
-    world.advance(HALF_HOUR);
-    let again = claim(&store, "a");
-    assert!(store.step_prune());
-    let mut small = Vec::new();
-    for life in 0..4 {
-        execute_for(&store, &format!("pad-{life}"), DAY, &"x".repeat(16 * pad));
-        for i in 0..12 {
-            small.push(format!("small-{life}-{i}"));
-            execute_for(&store, &small[12 * life + i], DAY, "kept");
-        }
-        fill_segment(&store, &format!("y-{life}"));
-    }
+    let (world, store, again, small) = places_used_again(pad, 4);
     world.advance(HALF_HOUR + Duration::from_secs(1));
     store.step_upkeep();
     // A share of the records' spread must be over before a segment counts as mostly dead.

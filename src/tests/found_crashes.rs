@@ -4,15 +4,12 @@
 use std::time::Duration;
 
 use super::world::{
-    World, body, claim, claim_on_drop, execute, execute_for, fill_segment, key, outcome, scope,
-    sparse_segments,
+    DAY, HALF_HOUR, World, body, claim, claim_on_drop, execute, execute_for, fill_segment, key,
+    outcome, scope, sparse_segments,
 };
 use crate::index::with_masked_hashes;
 use crate::simulation::{CallKind, Disk, Fault, SimDisk, Survival};
 use crate::{Checkpoint, DropPolicy, Options, Outcome, Store};
-
-const HALF_HOUR: Duration = Duration::from_secs(1800);
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A store with segments that are worth compacting, and a tail for the next process to rewrite.
 fn before_a_compaction() -> (World, Store) {

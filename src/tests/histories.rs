@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use super::world::{
-    World, body, claim, claim_on_drop, claimed, execute, fill_segment, key, outcome, request, scope,
+    HALF_HOUR, World, body, claim, claim_on_drop, claimed, execute, fill_segment, key, outcome,
+    request, scope,
 };
 use crate::simulation::{Clock, Survival};
 use crate::{DropPolicy, Options, Outcome, Store, StoredResponse};
 
 const HOUR: Duration = Duration::from_secs(3600);
-const HALF_HOUR: Duration = Duration::from_secs(1800);
 
 /// The clock leaps ahead and the leap is confirmed.
 fn leap(world: &World, store: &Store, by: Duration) {

@@ -7,15 +7,12 @@ use std::time::Duration;
 
 use super::chaos::{ChaosDisk, How};
 use super::world::{
-    World, body, claim, claim_on_drop, execute, execute_for, fill_segment, key, outcome, request,
-    scope, sparse_segments,
+    DAY, HALF_HOUR, World, body, claim, claim_on_drop, execute, execute_for, fill_segment, key,
+    outcome, places_used_again, request, scope, sparse_segments,
 };
 use crate::index::with_masked_hashes;
 use crate::simulation::{Bug, Environment, Fault, Survival};
 use crate::{DropPolicy, Durability, ErrorKind, Options, Outcome, Store, StoredResponse};
-
-const HALF_HOUR: Duration = Duration::from_secs(1800);
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Checks that a scenario goes right, and wrong with a bug.
 fn shows(bug: Bug, goes_right: impl Fn() -> bool) {
@@ -217,21 +214,7 @@ fn an_old_segment_taken_for_the_new_shows_after_a_crash() {
 fn an_old_location_taken_for_a_new_one_shows_where_hashes_collide() {
     // A record must begin where the expired one did, in the file's next life: a granule a try.
     let padded = |pad: usize| {
-        let mut world = World::with(Options::new().ttl(HALF_HOUR));
-        let store = world.open();
-        execute(&store, "first", &"x".repeat(8000));
-        execute(&store, "a", "old");
-        fill_segment(&store, "x");
-        world.advance(HALF_HOUR);
-        let again = claim(&store, "a");
-        assert!(store.step_prune());
-        let mut small = Vec::new();
-        for life in 0..3 {
-            execute_for(&store, &format!("pad-{life}"), DAY, &"x".repeat(16 * pad));
-            small.extend((0..12).map(|i| format!("small-{life}-{i}")));
-            small.iter().skip(12 * life).for_each(|name| execute_for(&store, name, DAY, "kept"));
-            fill_segment(&store, &format!("y-{life}"));
-        }
+        let (_world, store, again, small) = places_used_again(pad, 3);
         again.complete(StoredResponse::new("new")).wait().expect("completed");
         small.iter().all(|name| body(&store, name).is_some())
     };

@@ -6,15 +6,13 @@ use std::time::Duration;
 
 use super::api_poll::ByHand;
 use super::ledger::{Known, Ledger};
-use super::world::{World, key, request, scope};
+use super::world::{DAY, HALF_HOUR, World, key, request, scope};
 use crate::simulation::{Clock, Survival};
 use crate::{
     Checkpoint, Claim, DropPolicy, Durability, Error, ErrorKind, FlightCall, Options, Outcome,
     Resolution, Store, StoredResponse,
 };
 
-const HALF_HOUR: Duration = Duration::from_secs(1800);
-const DAY: Duration = Duration::from_secs(24 * 3600);
 const LEASE: Duration = Duration::from_secs(60);
 
 /// A key that is claimed for longer than the run lasts.

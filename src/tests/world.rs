@@ -13,6 +13,9 @@ use crate::{
 /// A Tuesday in 2026.
 const START_MS: u64 = 1_790_000_000_000;
 
+pub(crate) const HALF_HOUR: Duration = Duration::from_secs(1800);
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
+
 pub(crate) struct World {
     pub(crate) disk: Arc<SimDisk>,
     pub(crate) clock: Arc<SimClock>,
@@ -152,6 +155,31 @@ pub(crate) fn sparse_segments(world: &World, store: &Store) {
     // A share of the records' spread must be over before a segment counts as mostly dead.
     world.advance(Duration::from_secs(2700));
     store.step_upkeep();
+}
+
+/// A store in which an expired record's place is used by later lives of its file, for small records
+/// that live a day, while the claim that is to replace the expired record is still out. Where they
+/// begin depends on `pad`; returns the claim and their names as well.
+pub(crate) fn places_used_again(pad: usize, lives: usize) -> (World, Store, Claim, Vec<String>) {
+    let mut world = World::with(Options::new().ttl(HALF_HOUR));
+    let store = world.open();
+    execute(&store, "first", &"x".repeat(8000));
+    execute(&store, "a", "old");
+    fill_segment(&store, "x");
+    world.advance(HALF_HOUR);
+    let again = claim(&store, "a");
+    assert!(store.step_prune());
+    let mut small = Vec::new();
+    for life in 0..lives {
+        execute_for(&store, &format!("pad-{life}"), DAY, &"x".repeat(16 * pad));
+        for i in 0..12 {
+            let name = format!("small-{life}-{i}");
+            execute_for(&store, &name, DAY, "kept");
+            small.push(name);
+        }
+        fill_segment(&store, &format!("y-{life}"));
+    }
+    (world, store, again, small)
 }
 
 /// What a claim of the key answers now.
