@@ -114,12 +114,12 @@ impl Engine {
             if shard.flight(claim.hash, scope, key).is_some() {
                 return self.meet(shard, claim, waker, &mut wakers);
             }
-            let candidates = shard.index.candidates(self.geometry, claim.hash);
-            if candidates.is_empty() {
+            let pinned = self.pin(&shard, claim.hash);
+            if pinned.is_empty() {
                 return self.grant(shard, claim, Past::Nothing, waker);
             }
             drop(shard);
-            match self.search(claim.hash, &candidates, scope, key)? {
+            match self.search(claim.hash, &pinned, scope, key)? {
                 Searched::Stale => {}
                 Searched::Here(_, record) if record.expires_at > self.time.now() => {
                     return Ok(self.answer_from(claim, record));
@@ -139,7 +139,7 @@ impl Engine {
                 Searched::NotHere => {
                     let mut shard = self.shard(claim.hash).lock();
                     let same = shard.flight(claim.hash, scope, key).is_none()
-                        && shard.index.candidates(self.geometry, claim.hash) == candidates;
+                        && self.is_as_pinned(&shard, claim.hash, &pinned);
                     if same {
                         return self.grant(shard, claim, Past::Nothing, waker);
                     }

@@ -51,9 +51,9 @@ impl Engine {
                     State::Held { .. } | State::Unresolved { .. } => return Err(in_flight()),
                 }
             }
-            let candidates = shard.index.candidates(self.geometry, hash);
+            let pinned = self.pin(&shard, hash);
             drop(shard);
-            match self.search(hash, &candidates, scope, key)? {
+            match self.search(hash, &pinned, scope, key)? {
                 Searched::Stale => {}
                 Searched::NotHere => return Ok((false, Ticket::DONE)),
                 Searched::Here(spot, record) => {

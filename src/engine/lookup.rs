@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Engine;
 use super::batch::Ticket;
 use super::flight::{Completed, State};
+use super::segment::Segment;
 use super::shard::Shard;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, SegmentId, StoreTime, Token};
@@ -13,11 +14,38 @@ use crate::log::{CompletionFrame, Frame};
 use crate::sabotage::{self, Bug};
 use crate::types::{Fingerprint, Key, Scope, StoredResponse};
 
+/// A key's candidates with their segments pinned, both as of one moment under the key's lock: each
+/// is read in the life that it was found in, whatever is moved, dropped or recycled meanwhile. While
+/// the pins are held no other life can use the same places.
+#[derive(Debug)]
+pub(crate) struct Pinned {
+    candidates: Candidates,
+    /// Of the first candidate, and of the others.
+    first: Option<Arc<Segment>>,
+    more: Vec<Option<Arc<Segment>>>,
+}
+
+impl Pinned {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.candidates.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn unpin(&mut self) {
+        (self.first, self.more) = (None, Vec::new());
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (Location, Option<&Arc<Segment>>)> {
+        let segments = std::iter::once(&self.first).chain(&self.more).map(Option::as_ref);
+        self.candidates.iter().zip(segments)
+    }
+}
+
 /// What reading the candidates came to.
 pub(crate) enum Searched {
     /// The key's record, and where it is.
     Here(Spot, Completed),
-    /// None of them is this key's.
+    /// None of them was this key's when they were pinned.
     NotHere,
     /// The index changed meanwhile: look again.
     Stale,
@@ -63,12 +91,12 @@ impl Engine {
                 };
                 return Ok((found, flight.ticket));
             }
-            let candidates = shard.index.candidates(self.geometry, hash);
+            let pinned = self.pin(&shard, hash);
             drop(shard);
-            if candidates.is_empty() {
+            if pinned.is_empty() {
                 return Ok((Found::Nothing, Ticket::DONE));
             }
-            match self.search(hash, &candidates, scope, key)? {
+            match self.search(hash, &pinned, scope, key)? {
                 Searched::Stale => {}
                 Searched::NotHere => return Ok((Found::Nothing, Ticket::DONE)),
                 Searched::Here(_, record) if record.expires_at <= self.time.now() => {
@@ -82,17 +110,31 @@ impl Engine {
         }
     }
 
+    /// Where a key's record may be, to be read without the lock.
+    pub(crate) fn pin(&self, shard: &Shard, hash: KeyHash) -> Pinned {
+        let candidates = shard.index.candidates(self.geometry, hash);
+        let mut segments = candidates.iter().map(|location| self.table.get(location.slot));
+        let first = segments.next().flatten();
+        let more = segments.collect();
+        Pinned { candidates, first, more }
+    }
+
+    /// Whether no record of these hash bits has come, gone or moved since they were pinned.
+    pub(crate) fn is_as_pinned(&self, shard: &Shard, hash: KeyHash, pinned: &Pinned) -> bool {
+        shard.index.candidates(self.geometry, hash) == pinned.candidates
+    }
+
     /// Reads candidates until one is this key's record. A record of another key with the same hash
     /// bits is passed over; one that cannot be read never means "absent".
     pub(crate) fn search(
         &self,
         hash: KeyHash,
-        candidates: &Candidates,
+        pinned: &Pinned,
         scope: &Scope,
         key: &Key,
     ) -> Result<Searched> {
-        for location in candidates.iter() {
-            let Some(segment) = self.table.get(location.slot) else { return Ok(Searched::Stale) };
+        for (location, segment) in pinned.iter() {
+            let Some(segment) = segment else { return Ok(Searched::Stale) };
             let spot = Spot { location, segment: segment.id };
             let read = segment.read_frame(location.offset, |frame| match frame {
                 Frame::Completion(completion) => Ok(completed_if(&completion, scope, key)),

@@ -1,6 +1,8 @@
 //! What a simulation asks an engine: questions that no caller of the store has.
 
 use super::Engine;
+#[cfg(test)]
+use crate::types::{Key, Scope};
 
 impl Engine {
     /// Whether nobody holds the locks that a commit needs, so that one may be made in the middle of
@@ -20,5 +22,23 @@ impl Engine {
     pub(crate) fn is_sync_due(&self) -> bool {
         let until = self.interval_ms().map(|interval_ms| self.until_sync_ms(interval_ms));
         until.is_some_and(|left_ms| left_ms.is_none_or(|left_ms| left_ms == 0))
+    }
+
+    /// Whether a key's place in the index is said to be unchanged after `run`, which came between
+    /// the two looks of a claim: with the pins that the claim holds, or without them.
+    #[cfg(test)]
+    pub(crate) fn is_as_pinned_after(
+        &self,
+        (scope, key): (&Scope, &Key),
+        holds_pins: bool,
+        run: impl FnOnce(),
+    ) -> bool {
+        let hash = self.hash(scope.as_bytes(), key.as_bytes());
+        let mut pinned = self.pin(&self.shard(hash).lock(), hash);
+        if !holds_pins {
+            pinned.unpin();
+        }
+        run();
+        self.is_as_pinned(&self.shard(hash).lock(), hash, &pinned)
     }
 }

@@ -28,6 +28,8 @@ struct Chaos {
     how: How,
     /// Called before each sync.
     before_sync: Mutex<Option<Box<dyn FnMut() + Send>>>,
+    /// Called after the next read.
+    after_read: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Chaos {
@@ -45,8 +47,9 @@ impl Chaos {
 
 impl ChaosDisk {
     pub(crate) fn new(disk: Arc<dyn Disk>, how: How) -> Arc<Self> {
-        let (left, before_sync) = (AtomicI64::new(-1), Mutex::default());
-        Arc::new(Self { disk, chaos: Arc::new(Chaos { left, how, before_sync }) })
+        let left = AtomicI64::new(-1);
+        let (before_sync, after_read) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { disk, chaos: Arc::new(Chaos { left, how, before_sync, after_read }) })
     }
 
     /// Fails one call, after this many.
@@ -57,6 +60,11 @@ impl ChaosDisk {
     /// Has something happen before each sync of a file that is not its own.
     pub(crate) fn before_each_sync(&self, run: impl FnMut() + Send + 'static) {
         *self.chaos.before_sync.lock().expect("no panic") = Some(Box::new(run));
+    }
+
+    /// Has something happen once the next read of a file has got its bytes, before its caller has.
+    pub(crate) fn after_next_read(&self, run: impl FnOnce() + Send + 'static) {
+        *self.chaos.after_read.lock().expect("no panic") = Some(Box::new(run));
     }
 
     fn file(&self, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
@@ -132,7 +140,12 @@ impl fmt::Debug for ChaosFile {
 impl DiskFile for ChaosFile {
     #[allow(clippy::disallowed_methods, reason = "handed on")]
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.file.read_at(buf, offset)
+        let read = self.file.read_at(buf, offset);
+        let run = self.chaos.after_read.lock().expect("no panic").take();
+        if let Some(run) = run {
+            run();
+        }
+        read
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

@@ -22,6 +22,7 @@ mod damage_sweep;
 mod fault_sweep;
 mod found;
 mod found_crashes;
+mod found_meanwhile;
 mod full_segments;
 mod histories;
 mod inspect;
