@@ -1,5 +1,6 @@
 //! Runs of many seeds in several threads, until all are run, one fails, or somebody stops it.
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,15 @@ use super::progress::Progress;
 const BLOCK: u64 = 16;
 /// How many failures are kept with all that is known of them.
 const FAILURES_KEPT: usize = 100;
+
+thread_local! {
+    static SEED: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// The seed that this thread runs, for a panic to name it.
+pub(super) fn seed_of_thread() -> Option<u64> {
+    SEED.get()
+}
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -94,6 +104,7 @@ impl<'a> Hunt<'a> {
     }
 
     fn try_seed(&self, seed: u64, found: &mut Found) {
+        SEED.set(Some(seed));
         let ran = self.args.simulation(seed).run_while(|step| {
             if self.args.operations.is_some() {
                 self.progress.reach(step);
@@ -103,6 +114,7 @@ impl<'a> Hunt<'a> {
                 false => ControlFlow::Continue(()),
             }
         });
+        SEED.set(None);
         found.seeds += 1;
         match ran {
             Ok(coverage) => found.coverage.merge(&coverage),

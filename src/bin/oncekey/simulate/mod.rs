@@ -22,9 +22,13 @@ pub(crate) fn run(args: Args) -> ExitCode {
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_interrupt(stop.clone());
     if args.seed.is_none() {
-        // A store that panics breaks a promise, which is told below; when its seed is played
-        // alone, the panic says for itself where it was.
-        std::panic::set_hook(Box::new(|_| {}));
+        // A store that panics breaks a promise, which is told below, unless another panic on the
+        // way ends the program here and now: whoever looks for the reason needs the seed.
+        std::panic::set_hook(Box::new(|panic| {
+            if let Some(seed) = hunt::seed_of_thread() {
+                eprintln!("seed {seed} panics: {panic}");
+            }
+        }));
     }
     if args.trace {
         let (seed, _) = args.seeds();
