@@ -13,6 +13,11 @@ impl Engine {
             && self.next.try_lock().is_some()
     }
 
+    /// Whether a segment may be dropped, or some compacted, in the middle of something else.
+    pub(crate) fn may_rewrite(&self) -> bool {
+        self.rewriting.try_lock().is_some() && self.is_at_rest()
+    }
+
     /// Whether changes are still taken: neither poisoned nor closed.
     pub(crate) fn takes_changes(&self) -> bool {
         !self.is_poisoned() && !self.queue.is_sealed()

@@ -38,7 +38,8 @@ const KNOWN: [(&str, &[&str]); 7] = [
     ]),
     ("log", &["committed", "pruned a segment", "compacted"]),
     ("time and interludes", &[
-        "interlude: client", "interlude: commit", "interlude: slow sync", "the wall clock is set",
+        "interlude: client", "interlude: commit", "interlude: prune or compaction",
+        "interlude: slow sync", "interlude: upkeep", "the wall clock is set",
         "time passes to a deadline",
     ]),
 ];

@@ -1,8 +1,9 @@
 //! A simulated disk in whose calls something else may happen.
 //!
 //! Before each call of the disk the world of this thread is asked: it may let other tasks run, let
-//! time pass, or turn the machine off. That is how one thread interleaves what threads would: a
-//! store has no lock of a key's held while it calls the disk.
+//! a round of upkeep or a compaction come between, time pass, or turn the machine off. That is how
+//! one thread interleaves what threads would: a store has no lock of a key's held while it calls
+//! the disk.
 
 use std::cell::RefCell;
 use std::io;
@@ -27,6 +28,7 @@ pub(crate) fn within<T>(world: &Rc<World>, run: impl FnOnce() -> T) -> T {
 /// What is about to be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
+    Read,
     Sync,
     Other,
 }
@@ -108,7 +110,7 @@ struct InterludeFile {
 impl DiskFile for InterludeFile {
     #[allow(clippy::disallowed_methods, reason = "a short read is passed on as it is")]
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        before(Call::Other, || format!("read {} at {offset} of {}", buf.len(), self.name));
+        before(Call::Read, || format!("read {} at {offset} of {}", buf.len(), self.name));
         self.file.read_at(buf, offset)
     }
 

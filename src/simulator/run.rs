@@ -100,7 +100,9 @@ impl World {
             }
             Action::Commit => self.commit(),
             Action::Upkeep => self.upkeep(),
-            Action::Rewrite => self.rewrite(),
+            Action::Rewrite => {
+                self.rewrite();
+            }
             Action::Advance(Advance::Ms(ms)) => self.advance(ms),
             Action::Advance(Advance::ToDeadline(beside)) => self.advance_to_deadline(beside),
             Action::StepWall(ms) => {
@@ -151,17 +153,27 @@ impl World {
         }
     }
 
-    /// Prunes, or else compacts.
-    fn rewrite(&self) {
-        let Some(store) = self.store() else { return };
+    /// Prunes, or else compacts; false if there was nothing to give back.
+    pub(crate) fn rewrite(&self) -> bool {
+        let Some(store) = self.store() else { return false };
         if store.step_prune() {
             self.hit("pruned a segment");
-        } else if store.step_compact() {
+            return true;
+        }
+        let compacted = store.step_compact();
+        if compacted {
             self.hit("compacted");
         }
+        compacted
     }
 
-    fn upkeep(&self) {
+    pub(crate) fn upkeep(&self) {
+        self.in_upkeep.set(true);
+        self.round_of_upkeep();
+        self.in_upkeep.set(false);
+    }
+
+    fn round_of_upkeep(&self) {
         let Some(store) = self.store() else { return };
         let begin = self.times(&store);
         let (logged, told) = {
@@ -206,7 +218,9 @@ impl World {
             }
             match self.dice.below(10) {
                 0 => self.upkeep(),
-                1 => self.rewrite(),
+                1 => {
+                    self.rewrite();
+                }
                 2..=4 => self.commit(),
                 _ => {
                     self.clients.poll_one(&self.dice);

@@ -47,6 +47,8 @@ pub(crate) struct World {
     pub(crate) flipped: RefCell<BTreeSet<(String, usize)>>,
     pub(crate) closing: Cell<bool>,
     pub(crate) recovering: Cell<bool>,
+    /// Whether a round of upkeep is under way: there is one thread for it.
+    pub(crate) in_upkeep: Cell<bool>,
     depth: Cell<u32>,
     step: Cell<u64>,
     paused: RefCell<Vec<(u64, Waker)>>,
@@ -75,6 +77,7 @@ impl World {
             flipped: RefCell::default(),
             closing: Cell::new(false),
             recovering: Cell::new(false),
+            in_upkeep: Cell::new(false),
             depth: Cell::new(0),
             step: Cell::new(0),
             paused: RefCell::default(),
@@ -287,12 +290,19 @@ impl World {
             }
             self.hit("interlude: client");
         }
-        if self.dice.percent(30)
-            && let Some(store) = self.store()
-            && store.engine().is_at_rest()
-            && store.step_commit()
-        {
+        let Some(store) = self.store() else { return };
+        let engine = store.engine();
+        if self.dice.percent(30) && engine.is_at_rest() && store.step_commit() {
             self.hit("interlude: commit");
+        }
+        if self.dice.percent(10) && !self.in_upkeep.get() && engine.is_at_rest() {
+            self.hit("interlude: upkeep");
+            self.upkeep();
+        }
+        // What a reader is about to read moves, or its file is used again.
+        let rewrites = if call == Call::Read { 25 } else { 5 };
+        if self.dice.percent(rewrites) && engine.may_rewrite() && self.rewrite() {
+            self.hit("interlude: prune or compaction");
         }
     }
 
