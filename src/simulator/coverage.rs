@@ -31,10 +31,12 @@ const KNOWN: [(&str, &[&str]); 7] = [
         "open fails and is tried again",
     ]),
     ("faults and damage", &[
-        "fault: a sync fails", "fault: a write is cut short", "fault: an input or output error",
+        "fault: a read falls short", "fault: a sync fails", "fault: a write is cut short",
+        "fault: an input or output error",
         "fault: the disk is full once", "fault: too many open files", "the disk fills up",
         "the disk has room again", "poisoned", "damage: a bit flips",
-        "damage: a record cannot be read", "damage: the store stays shut",
+        "damage: a record cannot be read", "damage: a write goes astray",
+        "damage: claims are out", "damage: the store stays shut",
     ]),
     ("log", &["committed", "pruned a segment", "compacted"]),
     ("time and interludes", &[

@@ -32,6 +32,7 @@ impl World {
     pub(crate) fn crash(&self, survival: Survival) {
         let disk = self.disk();
         self.dead.set(true);
+        self.note_astray();
         disk.crash_at(disk.calls());
         self.bury();
         self.note([20, survival as u64, 0], || format!("crash: {survival:?}"));
@@ -98,6 +99,7 @@ impl World {
         if is_whole && !self.trouble.get() {
             self.tell_model(|model| model.synced(logged));
         }
+        self.note_astray();
         let disk = self.disk().crash(Survival::Everything, 0);
         *self.disk.borrow_mut() = disk;
         if self.dice.percent(30) {
@@ -115,7 +117,8 @@ impl World {
         let mut again = false;
         for attempt in 0.. {
             self.arm(attempt);
-            let opened = self.try_open(derive(seed, attempt));
+            let accepts = self.is_rotten();
+            let opened = self.try_open(derive(seed, attempt), accepts);
             let off = self.dead.replace(false);
             self.off_at.set(u64::MAX);
             if !off {
@@ -137,7 +140,7 @@ impl World {
                         drop(opened);
                         bound = self.crash_again(bound);
                     } else if let Err(error) = opened
-                        && !self.may_retry(&error)
+                        && !self.may_retry(&error, accepts)
                     {
                         break;
                     }
@@ -161,14 +164,13 @@ impl World {
         } else if self.profile.weather == Weather::Faults && self.dice.percent(30) {
             self.trouble.set(true);
             disk.fail_at(disk.calls() + self.dice.below(60), self.any_fault());
+        } else if self.profile.weather == Weather::Rot && self.dice.percent(10) {
+            disk.fail_at(disk.calls() + self.dice.below(60), Fault::Misdirected);
         }
     }
 
-    fn try_open(&self, seed: u64) -> crate::Result<Store> {
-        let mut options = self.profile.options();
-        if self.rotten.get() {
-            options = options.accept_damage(true);
-        }
+    fn try_open(&self, seed: u64, accept_damage: bool) -> crate::Result<Store> {
+        let options = self.profile.options().accept_damage(accept_damage);
         Store::open_in(&self.environment(seed), &options, true)
     }
 
@@ -176,6 +178,7 @@ impl World {
     fn crash_again(&self, bound: Bound) -> Bound {
         let survival = self.dice.pick(&[Survival::Nothing, Survival::Random], Survival::Everything);
         let survival = if self.dice.percent(40) { Survival::Everything } else { survival };
+        self.note_astray();
         let next = self.disk().crash(survival, self.dice.roll());
         *self.disk.borrow_mut() = next;
         self.say(|| format!("crash during recovery: {survival:?}"));
@@ -190,9 +193,13 @@ impl World {
     }
 
     /// Whether an open that failed is worth another attempt.
-    fn may_retry(&self, error: &crate::Error) -> bool {
+    fn may_retry(&self, error: &crate::Error, accepted: bool) -> bool {
         self.say(|| format!("open fails: {error:?}"));
-        if self.rotten.get() && !self.trouble.get() {
+        if self.is_rotten() && !accepted {
+            self.hit("open fails and is tried again");
+            return true;
+        }
+        if self.is_rotten() && !self.trouble.get() {
             self.hit("damage: the store stays shut");
             let told = [ErrorKind::Corrupt, ErrorKind::VersionTooNew, ErrorKind::WrongStore];
             if !told.contains(&error.kind()) {
@@ -219,14 +226,16 @@ impl World {
         }
         if !report.damage.is_empty() {
             self.hit("recovered: damage was reported");
-            if !self.rotten.get() {
+            if !self.is_rotten() {
                 return self.break_promise(format!("damage without a cause: {report:?}"));
             }
             bound = Bound::Anything;
-        } else if self.rotten.get() && (again || !report.torn.is_empty()) {
-            // A damaged last batch is cut like a torn one, perhaps by a recovery before this.
+        } else if self.is_rotten() && (again || self.astray.get() || !report.torn.is_empty()) {
+            // A damaged last batch is cut like a torn one, perhaps by a recovery before this; one
+            // that is not where it should be was never written, as far as anybody can tell.
             bound = Bound::Anything;
         }
+        self.astray.set(false);
         let begin = self.times(&store);
         let Some(seen) = self.see_all(&store) else { return };
         let times = begin.until(self.times(&store));
@@ -238,8 +247,7 @@ impl World {
         let is_claim =
             |seen: &Seen| matches!(seen, Seen::InFlight { .. } | Seen::Unresolved { .. });
         if bound == Bound::Anything && seen.iter().any(is_claim) {
-            // What the damage has brought back beneath a claim is anybody's guess.
-            return self.hit("damage: nothing more can be told");
+            self.hit("damage: claims are out");
         }
         self.set_store(Some(store));
     }
@@ -251,7 +259,7 @@ impl World {
             let (scope, name) = Self::name(key)?;
             match store.get(&scope, &name).wait() {
                 Ok(entry) => all.push(Seen::new(entry.as_ref())),
-                Err(error) if self.rotten.get() && error.kind() == ErrorKind::Corrupt => {
+                Err(error) if self.is_rotten() && error.kind() == ErrorKind::Corrupt => {
                     self.hit("damage: a record cannot be read");
                     all.push(Seen::Unreadable);
                 }
@@ -272,9 +280,30 @@ impl World {
 
     /// A fault, any.
     pub(crate) fn any_fault(&self) -> Fault {
-        let faults =
-            [Fault::Io, Fault::Full, Fault::TooManyFiles, Fault::ShortWrite, Fault::FailedSync];
+        let faults = [
+            Fault::Io,
+            Fault::Full,
+            Fault::TooManyFiles,
+            Fault::ShortRead,
+            Fault::ShortWrite,
+            Fault::FailedSync,
+        ];
         self.dice.pick(&faults, Fault::Io)
+    }
+
+    /// Whether files are damaged: a bit has flipped, or a write landed in the wrong place.
+    pub(crate) fn is_rotten(&self) -> bool {
+        self.note_astray();
+        self.rotten.get()
+    }
+
+    /// Takes in whether a write landed in the wrong place, before the disk is another one.
+    fn note_astray(&self) {
+        if !self.astray.get() && self.disk().counters().misdirected > 0 {
+            self.astray.set(true);
+            self.rotten.set(true);
+            self.hit("damage: a write goes astray");
+        }
     }
 
     /// Flips a bit of some file.

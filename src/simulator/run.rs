@@ -118,6 +118,10 @@ impl World {
                 disk.fail_at(disk.calls() + calls, fault);
             }
             Action::Room(room) => self.set_room(room),
+            Action::Rot if self.dice.percent(30) => {
+                let disk = self.disk();
+                disk.fail_at(disk.calls() + self.dice.below(30), Fault::Misdirected);
+            }
             Action::Rot => self.rot(),
         }
     }
@@ -190,7 +194,7 @@ impl World {
         let alone = self.model.borrow().logged() == logged && begin.mono == end.mono;
         if store.engine().is_poisoned() {
             self.hit("poisoned");
-            if !self.trouble.get() && !self.rotten.get() {
+            if !self.trouble.get() && !self.is_rotten() {
                 self.break_promise(format!("poisoned: {:?}", store.engine().failure()));
             }
             return;
@@ -314,6 +318,7 @@ fn name_of(fault: Fault) -> &'static str {
         Fault::Full => "fault: the disk is full once",
         Fault::TooManyFiles => "fault: too many open files",
         Fault::ShortWrite => "fault: a write is cut short",
+        Fault::ShortRead => "fault: a read falls short",
         Fault::FailedSync => "fault: a sync fails",
         _ => "fault: another",
     }

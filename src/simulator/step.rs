@@ -25,7 +25,7 @@ pub(crate) enum Action {
     Fault(u64),
     /// So much room is left on the disk, or any amount.
     Room(Option<u64>),
-    /// A bit flips in some file.
+    /// A bit flips in some file, or a write is about to land in the wrong place.
     Rot,
 }
 

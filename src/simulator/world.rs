@@ -43,6 +43,8 @@ pub(crate) struct World {
     pub(crate) trouble: Cell<bool>,
     /// Whether files were damaged.
     pub(crate) rotten: Cell<bool>,
+    /// Whether a write landed in the wrong place since the last recovery.
+    pub(crate) astray: Cell<bool>,
     /// Which bytes of which files: one that flips twice is whole again.
     pub(crate) flipped: RefCell<BTreeSet<(String, usize)>>,
     pub(crate) closing: Cell<bool>,
@@ -74,6 +76,7 @@ impl World {
             off_at: Cell::new(u64::MAX),
             trouble: Cell::new(false),
             rotten: Cell::new(false),
+            astray: Cell::new(false),
             flipped: RefCell::default(),
             closing: Cell::new(false),
             recovering: Cell::new(false),
@@ -175,9 +178,9 @@ impl World {
             ErrorKind::Closed => self.closing.get(),
             ErrorKind::DiskFull => self.profile.weather == Weather::Full || self.trouble.get(),
             ErrorKind::OutcomeUnknown | ErrorKind::Poisoned | ErrorKind::Io => {
-                self.trouble.get() || self.rotten.get()
+                self.trouble.get() || self.is_rotten()
             }
-            ErrorKind::Corrupt => self.rotten.get() || self.trouble.get(),
+            ErrorKind::Corrupt => self.is_rotten() || self.trouble.get(),
             _ => false,
         };
         let poisoned = self.store().is_none_or(|store| store.engine().is_poisoned());

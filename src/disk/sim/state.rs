@@ -35,6 +35,8 @@ pub struct SimCounters {
     pub writes: u64,
     /// Bytes written.
     pub bytes_written: u64,
+    /// Writes that landed in the wrong place.
+    pub misdirected: u64,
     /// Syncs of files, with the one that ends a zero fill.
     pub syncs: u64,
     /// Syncs of the directory.
@@ -330,6 +332,7 @@ impl State {
         let (within, _) = bytes.split_at(room.min(bytes.len()));
         self.write_within_capacity(id, within, place)?;
         self.counters.writes += 1;
+        self.counters.misdirected += 1;
         Ok(())
     }
 

@@ -415,6 +415,7 @@ fn everything_is_counted() {
         bytes_read: 2,
         writes: 2,
         bytes_written: 8,
+        misdirected: 0,
         syncs: 2,
         dir_syncs: 1,
         creates: 1,

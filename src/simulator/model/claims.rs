@@ -49,11 +49,11 @@ impl Model {
 
     /// Whether a page allows an answer that changes nothing.
     fn fits(&self, page: &Page, ask: &Ask, times: Times, said: &Said) -> bool {
-        let live = page.flight.is_none().then(|| page.live(times.now)).flatten();
+        let mut live = page.live(times.now).filter(|_| page.flight.is_none());
         let same = |payload: u8| difference(ask.payload, payload).is_none();
         match said {
             Said::Claimed { .. } => false,
-            Said::Replay(shown) => live.is_some_and(|done| same(done.payload) && shown.is(done)),
+            Said::Replay(shown) => live.any(|done| same(done.payload) && shown.is(done)),
             Said::InFlight { attempt } => match &page.flight {
                 Some(flight) => {
                     let held = matches!(flight.stage, Stage::Held { until, .. }
@@ -76,7 +76,7 @@ impl Model {
                     .is_some_and(|done| difference(ask.payload, done.payload) == Some(*told)),
             },
             Said::Mismatch { difference: told, in_flight: false } => {
-                live.is_some_and(|done| difference(ask.payload, done.payload) == Some(*told))
+                live.any(|done| difference(ask.payload, done.payload) == Some(*told))
             }
             Said::Unresolved { token, attempt } => page.flight.as_ref().is_some_and(|flight| {
                 flight.stage == Stage::Unresolved
@@ -91,7 +91,8 @@ impl Model {
 
     /// A completion that expired on its way to disk: its claim is in flight until it is there.
     fn expired_on_its_way<'a>(&self, page: &'a Page, key: KeyId, now: Span) -> Option<&'a Done> {
-        page.expired(now).filter(|_| self.newest[key] > self.handed)
+        let done = page.done.as_ref().filter(|done| done.expires_ms <= now.hi);
+        done.filter(|_| self.newest[key] > self.handed)
     }
 
     /// A lease ran out under the policy `Unresolved`.
@@ -179,11 +180,11 @@ impl Model {
             // Upkeep may have forgotten the claim: then it is what expired before.
             Some(flight) => {
                 let gone = flight.end_of_abandoned().is_some_and(|end| end.may_be_over(now));
-                of_flight(flight) || (gone && page.expired(now).is_some_and(of_done))
+                of_flight(flight) || (gone && page.expired(now).any(of_done))
             }
             None => {
-                page.expired(now).is_some_and(of_done)
-                    || once().any(|(_, page)| page.expired(now).is_some_and(of_done))
+                page.expired(now).any(of_done)
+                    || once().any(|(_, page)| page.expired(now).any(of_done))
                     || self.earlier[key].iter().any(of_done)
             }
         }

@@ -36,14 +36,14 @@ impl Model {
         }
         self.record(key, times, |page| {
             let Some(flight) = page.flight.take() else { return };
-            page.done = Some(Done {
+            page.set_done(Some(Done {
                 token: flight.token,
                 attempt: flight.attempt,
                 payload: flight.payload,
                 size,
                 completed_ms: times.latest.lo,
                 expires_ms: times.latest.lo.saturating_add(flight.ttl_ms),
-            });
+            }));
         })
     }
 
@@ -304,7 +304,7 @@ fn may_be_forgotten(page: &Page, times: Times, reply: Reply<bool>) -> bool {
         None => match &page.done {
             Some(done) if done.expires_ms > times.now.hi => reply == Ok(true),
             Some(done) if done.expires_ms > times.now.lo => reply.is_ok(),
-            _ => reply == Ok(false),
+            _ => reply == Ok(false) || (reply == Ok(true) && page.live(times.now).next().is_some()),
         },
     }
 }

@@ -98,17 +98,31 @@ pub(crate) struct Page {
     /// An abandoned claim that upkeep forgot once its TTL was over. Nothing is written of that, so
     /// a crash may bring it back, as abandoned.
     pub(crate) ghost: Option<Flight>,
+    /// After damage: records that may lie beneath a claim that was found, or none of them. Then
+    /// `done` is empty.
+    pub(crate) beneath: Vec<Done>,
 }
 
 impl Page {
-    /// The record, if it may be alive at some moment of `now`.
-    pub(crate) fn live(&self, now: Span) -> Option<&Done> {
-        self.done.as_ref().filter(|done| done.expires_ms > now.lo)
+    /// The records of which one may be the key's.
+    fn dones(&self) -> impl Iterator<Item = &Done> {
+        self.done.iter().chain(&self.beneath)
+    }
+
+    /// The record, if it may be alive at some moment of `now`: several only after damage.
+    pub(crate) fn live(&self, now: Span) -> impl Iterator<Item = &Done> {
+        self.dones().filter(move |done| done.expires_ms > now.lo)
     }
 
     /// The record, if it may have expired.
-    pub(crate) fn expired(&self, now: Span) -> Option<&Done> {
-        self.done.as_ref().filter(|done| done.expires_ms <= now.hi)
+    pub(crate) fn expired(&self, now: Span) -> impl Iterator<Item = &Done> {
+        self.dones().filter(move |done| done.expires_ms <= now.hi)
+    }
+
+    /// The record becomes known: another one, or that there is none.
+    pub(crate) fn set_done(&mut self, done: Option<Done>) {
+        self.done = done;
+        self.beneath.clear();
     }
 
     pub(crate) fn flight_of(&mut self, token: u64) -> Option<&mut Flight> {

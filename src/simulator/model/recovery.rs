@@ -1,7 +1,7 @@
 //! What may be found after a crash (promises 2 and 7): the store as some prefix of the log left it,
 //! no shorter than what was promised, and with every claim ownerless.
 
-use super::page::{Flight, Page, Span, Stage};
+use super::page::{Done, Flight, Page, Span, Stage};
 use super::said::Seen;
 use super::{Entry, KeyId, Look, Model, Times, Verdict};
 use crate::DropPolicy;
@@ -52,7 +52,7 @@ impl Model {
             (None, Seen::Nothing) => {
                 page.done.as_ref().is_none_or(|done| done.expires_ms <= times.now.hi)
             }
-            (None, Seen::Done(shown)) => page.live(times.now).is_some_and(|done| shown.is(done)),
+            (None, Seen::Done(shown)) => page.live(times.now).any(|done| shown.is(done)),
             _ => false,
         };
         match pages.iter().any(fits) {
@@ -148,9 +148,7 @@ impl Model {
             Seen::Unresolved { token, attempt } => page.flight.as_ref().is_some_and(|flight| {
                 is(flight, *token, *attempt) && self.becomes(flight, key, true)
             }),
-            Seen::Done(shown) => {
-                page.flight.is_none() && page.live(now).is_some_and(|done| shown.is(done))
-            }
+            Seen::Done(shown) => page.flight.is_none() && page.live(now).any(|done| shown.is(done)),
             Seen::Nothing => match &page.flight {
                 Some(flight) => self.may_be_gone(flight, key, found),
                 None => {
@@ -201,10 +199,17 @@ impl Model {
                 let lo = before.lo.min(floor_ms);
                 orphan(flight, seen, Span { lo, hi: before.hi.max(times.latest.hi) });
             }
+            if let Seen::Done(shown) = seen
+                && let Some(at) = page.beneath.iter().position(|done| shown.is(done))
+            {
+                let done = page.beneath.swap_remove(at);
+                page.set_done(Some(done));
+            }
             if *seen == Seen::Nothing {
                 page.ghost = page.flight.take().or(ghost);
-                // It was forgotten before the log says so.
+                // It was forgotten before the log says so, or never there.
                 page.done.take_if(|done| done.expires_ms > times.now.hi);
+                page.beneath.retain(|done| done.expires_ms <= times.now.hi);
             }
         }
         self.go_on_from(pages, floor_ms);
@@ -263,7 +268,11 @@ impl Model {
         flight.checkpoints = same.iter().flat_map(|flight| flight.checkpoints.clone()).collect();
         flight.checkpoints.push(None);
         orphan(&mut flight, seen, Span { lo: 0, hi: u64::MAX });
-        Some(Page { flight: Some(flight), ..Page::default() })
+        // What the damage has brought back beneath the claim shows when it ends.
+        let dones = self.history.iter().filter(|(of, _)| *of == key);
+        let mut beneath: Vec<Done> = dones.filter_map(|(_, page)| page.done.clone()).collect();
+        beneath.dedup();
+        Some(Page { flight: Some(flight), beneath, ..Page::default() })
     }
 
     /// Says what is wrong with what is seen.
@@ -332,8 +341,8 @@ fn merge_page(page: &mut Page, old: &Page, now: Span) {
         true => vec![None],
         false => flight.checkpoints.clone(),
     };
-    if page.done.is_none() {
-        page.done = old.expired(now).cloned();
+    if page.done.is_none() && page.beneath.is_empty() {
+        page.done = old.done.clone().filter(|done| done.expires_ms <= now.hi);
     }
     if let (Some(flight), Some(old)) = (&mut page.flight, &old.flight)
         && flight.token == old.token
