@@ -121,10 +121,8 @@ impl Engine {
             drop(shard);
             match self.search(claim.hash, &pinned, scope, key)? {
                 Searched::Stale => {}
-                Searched::Here(_, record) if record.expires_at > self.time.now() => {
-                    return Ok(self.answer_from(claim, record));
-                }
-                Searched::Here(spot, record) => {
+                Searched::Live(_, record) => return Ok(self.answer_from(claim, record)),
+                Searched::Expired(spot, record) => {
                     let mut shard = self.shard(claim.hash).lock();
                     let same = shard.flight(claim.hash, scope, key).is_none()
                         && self.still_in(&shard, claim.hash, spot);

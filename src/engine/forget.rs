@@ -56,7 +56,7 @@ impl Engine {
             match self.search(hash, &pinned, scope, key)? {
                 Searched::Stale => {}
                 Searched::NotHere => return Ok((false, Ticket::DONE)),
-                Searched::Here(spot, record) => {
+                Searched::Live(spot, record) | Searched::Expired(spot, record) => {
                     self.check_room(record.response.body().len() as u64)?;
                     let mut shard = self.shard(hash).lock();
                     if shard.flight(hash, scope, key).is_some()

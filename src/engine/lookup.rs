@@ -15,8 +15,8 @@ use crate::sabotage::{self, Bug};
 use crate::types::{Fingerprint, Key, Scope, StoredResponse};
 
 /// A key's candidates with their segments pinned, both as of one moment under the key's lock: each
-/// is read in the life that it was found in, whatever is moved, dropped or recycled meanwhile. While
-/// the pins are held no other life can use the same places.
+/// is read in the life that it was found in, whatever is moved, dropped or recycled meanwhile.
+/// While the pins are held no other life can use the same places.
 #[derive(Debug)]
 pub(crate) struct Pinned {
     candidates: Candidates,
@@ -43,8 +43,10 @@ impl Pinned {
 
 /// What reading the candidates came to.
 pub(crate) enum Searched {
-    /// The key's record, and where it is.
-    Here(Spot, Completed),
+    /// The key's record, alive when it was read, and where it is.
+    Live(Spot, Completed),
+    /// The key's record, which has expired; no other candidate may be a newer one.
+    Expired(Spot, Completed),
     /// None of them was this key's when they were pinned.
     NotHere,
     /// The index changed meanwhile: look again.
@@ -99,11 +101,11 @@ impl Engine {
             match self.search(hash, &pinned, scope, key)? {
                 Searched::Stale => {}
                 Searched::NotHere => return Ok((Found::Nothing, Ticket::DONE)),
-                Searched::Here(_, record) if record.expires_at <= self.time.now() => {
+                Searched::Expired(..) => {
                     self.note_expiry_told();
                     return Ok((Found::Nothing, Ticket::DONE));
                 }
-                Searched::Here(_, record) => {
+                Searched::Live(_, record) => {
                     return Ok((Found::Completed(Arc::new(record)), Ticket::DONE));
                 }
             }
@@ -125,7 +127,9 @@ impl Engine {
     }
 
     /// Reads candidates until one is this key's record. A record of another key with the same hash
-    /// bits is passed over; one that cannot be read never means "absent".
+    /// bits is passed over; one that cannot be read never means "absent". One that has expired ends
+    /// the search only if the others can be read: a newer record that was damaged before the store
+    /// was opened is listed beside the one that it replaced.
     pub(crate) fn search(
         &self,
         hash: KeyHash,
@@ -133,6 +137,7 @@ impl Engine {
         scope: &Scope,
         key: &Key,
     ) -> Result<Searched> {
+        let mut expired: Option<(Spot, Completed)> = None;
         for (location, segment) in pinned.iter() {
             let Some(segment) = segment else { return Ok(Searched::Stale) };
             let spot = Spot { location, segment: segment.id };
@@ -141,14 +146,24 @@ impl Engine {
                 _ => Err(()),
             });
             match read {
-                Ok(Ok(Some(record))) => return Ok(Searched::Here(spot, record)),
+                Ok(Ok(Some(record))) if record.expires_at > self.time.now() => {
+                    return Ok(Searched::Live(spot, record));
+                }
+                Ok(Ok(Some(record))) => {
+                    if expired.as_ref().is_none_or(|(_, known)| known.token < record.token) {
+                        expired = Some((spot, record));
+                    }
+                }
                 Ok(Ok(None)) => {}
                 Ok(Err(())) | Err(_) if !self.is_at(hash, spot) => return Ok(Searched::Stale),
                 Ok(Err(())) => return Err(self.not_a_record(hash, location)),
                 Err(error) => return Err(error),
             }
         }
-        Ok(Searched::NotHere)
+        Ok(match expired {
+            Some((spot, record)) => Searched::Expired(spot, record),
+            None => Searched::NotHere,
+        })
     }
 
     /// Whether the index still says that a record is there.

@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
-use super::world::{World, claim, claim_on_drop, execute, key, scope};
+use super::world::{
+    DAY, HALF_HOUR, World, claim, claim_on_drop, execute, execute_for, fill_segment, key, request,
+    scope,
+};
 use crate::simulation::Survival;
-use crate::{DropPolicy, Entry, ErrorKind, Store, StoredResponse};
+use crate::{DropPolicy, Entry, ErrorKind, Options, Store, StoredResponse};
 
 pub(crate) const RECORDS: usize = 6;
 
@@ -244,4 +247,36 @@ fn promise_7_a_sealed_segment_of_which_nothing_is_left_is_named() {
             assert!(error.to_string().contains(name.as_str()), "{name}: {error}");
         }
     }
+}
+
+#[test]
+fn promise_7_a_damaged_record_is_not_absent_because_the_one_before_it_has_expired() {
+    let mut world = World::with(Options::new().ttl(HALF_HOUR));
+    let store = world.open();
+    execute(&store, "a", "the first answer");
+    // Keeps the first one's segment, and so the first one is listed after the next open.
+    execute_for(&store, "lasting", DAY, "kept");
+    fill_segment(&store, "x");
+    world.advance(HALF_HOUR);
+    execute_for(&store, "a", DAY, "the second answer");
+    store.close(Duration::ZERO).wait().expect("closed");
+    let second = b"the second answer";
+    let found: Vec<_> = files(&world)
+        .into_iter()
+        .filter_map(|name| {
+            let bytes = world.disk.file(&name)?;
+            let at = bytes.windows(second.len()).position(|bytes| bytes == second)?;
+            Some((name, at as u64))
+        })
+        .collect();
+    let [(name, at)] = &found[..] else { panic!("{found:?}") };
+    world.disk.flip_bit(name, *at, 0).expect("a bit");
+    drop(store);
+    let store = world.open();
+    let told = store.get(&scope("acct"), &key("a")).wait().expect_err("not absent");
+    assert_eq!(told.kind(), ErrorKind::Corrupt);
+    let told = store.claim(request("a")).wait().expect_err("not free");
+    assert_eq!(told.kind(), ErrorKind::Corrupt);
+    let told = store.forget(&scope("acct"), &key("a")).wait().expect_err("not absent");
+    assert_eq!(told.kind(), ErrorKind::Corrupt);
 }

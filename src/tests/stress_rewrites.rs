@@ -108,7 +108,7 @@ fn race(options: Options, operations: u64) {
     let clock = Arc::new(SimClock::new(START_MS));
     let random = Arc::new(SimRandom::new(7));
     let environment = Environment { disk, clock: clock.clone(), random, threads: true };
-    let options = options.segment_bytes(1 << 16).no_lease();
+    let options = options.segment_bytes(1 << 16).compress_from_bytes(usize::MAX).no_lease();
     let store = Store::open_in(&environment, &options, true).expect("a store");
     let pages = (0..KEYS).map(|_| Mutex::default()).collect();
     let world = World { store, clock, pages, operations: AtomicU64::new(0) };
