@@ -146,12 +146,13 @@ fn report(all: &[(u64, Figures)]) {
             each("disk"),
         );
     }
-    println!("\n| keys | open ms | peak while opening, B/key | segments |");
-    println!("| ---: | ---: | ---: | ---: |");
+    println!("\n| keys | open ms | of the processors | peak while opening, B/key | segments |");
+    println!("| ---: | ---: | ---: | ---: | ---: |");
     for (keys, f) in all {
         let peak = f["open_peak"] / *keys as f64;
         let name = plot::short(*keys as f64);
-        println!("| {name} | {:.0} | {peak:.1} | {:.0} |", f["open_ms"], f["segments"]);
+        let (open, cpu, segments) = (f["open_ms"], f["open_cpu_ms"], f["segments"]);
+        println!("| {name} | {open:.0} | {cpu:.0} | {peak:.1} | {segments:.0} |");
     }
     println!("\n| keys | {} |", LATENCIES.map(|(name, _)| name).join(" | "));
     println!("| ---: | {} |", LATENCIES.map(|_| "---:").join(" | "));
@@ -184,11 +185,8 @@ fn draw(all: &[(u64, Figures)], folder: &Path) {
     let first = &all[0].1;
     let relative = |name: &'static str| move |_: u64, f: &Figures| f[name] / first[name];
     let keys = || Axis { title: "keys".into(), scale: Scale::Log, label: plot::short };
-    let linear = |title: &str| Axis {
-        title: title.into(),
-        scale: Scale::Linear,
-        label: plot::short,
-    };
+    let linear =
+        |title: &str| Axis { title: title.into(), scale: Scale::Linear, label: plot::short };
     let cost = Plot {
         title: "Latency against the number of keys, relative to the fewest".into(),
         x: keys(),

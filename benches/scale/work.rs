@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use oncekey::{
     ClaimRequest, Durability, Fingerprint, Key, Options, Outcome, Scope, Store, StoredResponse,
 };
+use rustix::time::{ClockId, clock_gettime};
 
 const RESPONSE: [u8; 16] = [7; 16];
 const TASKS: u64 = 1000;
@@ -57,6 +58,7 @@ pub fn open(dir: &Path, keys: u64, fresh: u64) -> ! {
     let options = Options::new().durability(Durability::Interval(INTERVAL));
     let store = options.open(dir).expect("the store opens");
     tell("open_ms", start.elapsed().as_secs_f64() * 1e3);
+    tell("open_cpu_ms", cpu_ms());
     tell("open_peak", peak_bytes().saturating_sub(before) as f64);
     tell("open_anonymous", anonymous_bytes().saturating_sub(before) as f64);
     let stats = store.stats();
@@ -154,6 +156,12 @@ fn status(field: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(field));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
+}
+
+/// Processor time of the process so far, of all its threads.
+fn cpu_ms() -> f64 {
+    let spent = clock_gettime(ClockId::ProcessCPUTime);
+    spent.tv_sec as f64 * 1e3 + spent.tv_nsec as f64 / 1e6
 }
 
 /// Calls of `read` and its like so far.

@@ -32,7 +32,7 @@ pub(crate) mod varint;
 pub(crate) use batch::{
     BatchFields, BatchHeader, FLAG_CLEAN, FLAG_RESTATEMENT, frames, seal_batch,
 };
-pub(crate) use footer::{Footer, FooterEntry, FooterFault};
+pub(crate) use footer::{Footer, FooterEntries, FooterEntry, FooterFault, FooterHead};
 pub(crate) use frame::{
     ClaimFrame, ClaimState, CompletionFrame, ForgetFrame, Frame, FrameFault, frame_len,
 };
