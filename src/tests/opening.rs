@@ -21,8 +21,8 @@ fn crashed(options: Options) -> (World, u64) {
     store.step_upkeep();
     let segments = store.stats().segments;
     assert!(segments > 15, "{segments}");
-    drop(store);
     world.crash(Survival::Everything, 0);
+    drop(store);
     (world, segments)
 }
 
