@@ -38,6 +38,7 @@ mod index;
 mod inspect;
 mod log;
 mod options;
+mod progress;
 mod random;
 mod sabotage;
 #[cfg(any(test, feature = "simulation"))]
@@ -55,6 +56,7 @@ pub use inspect::{
     VerifyReport,
 };
 pub use options::{Durability, Options};
+pub use progress::{Phase, Progress};
 pub use store::{
     Abort, Claim, ClaimCall, ClaimContext, CloseCall, Closed, CompleteCall, CompleteError, Entry,
     FlightCall, FlushCall, InFlight, Late, Mismatch, OnceCall, OnceError, Outcome, Pending, Record,

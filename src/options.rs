@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::StoreId;
+use crate::progress::{Observer, Progress};
 use crate::types::DropPolicy;
 
 /// When an outcome is told, relative to the disk.
@@ -61,6 +62,7 @@ pub struct Options {
     pub(crate) scope_window: Duration,
     pub(crate) max_new_keys_per_scope: Option<u64>,
     pub(crate) segment_bytes: u32,
+    pub(crate) observer: Observer,
 }
 
 impl Default for Options {
@@ -85,6 +87,7 @@ impl Default for Options {
             scope_window: Duration::from_secs(60),
             max_new_keys_per_scope: None,
             segment_bytes: 64 << 20,
+            observer: Observer::default(),
         }
     }
 }
@@ -172,6 +175,15 @@ impl Options {
     pub fn scope_limit(mut self, keys: u64, window: Duration) -> Self {
         self.max_new_keys_per_scope = Some(keys);
         self.scope_window = window;
+        self
+    }
+
+    /// Calls `call` while a store is opened: for each segment looked at, rewritten, and taken into
+    /// the index. It may be called from several threads at one time, and is not called again after
+    /// a panic. It delays opening by as long as it takes.
+    #[must_use]
+    pub fn on_progress(mut self, call: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        self.observer = Observer::new(call);
         self
     }
 

@@ -13,8 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::expiry::ExpiryHistogram;
 use crate::ids::{KeyHash, Nonce, SegmentId, Slot, StoreTime, Token};
 use crate::log::{
-    Footer, FooterEntry, FooterFault, Frame, FrameFault, Place, SEGMENT_HEADER, SegmentKind,
-    frame_len,
+    Footer, FooterEntries, FooterEntry, FooterFault, FooterHead, Frame, FrameFault, Place,
+    SEGMENT_HEADER, SegmentKind, frame_len,
 };
 
 /// What is read of a record at first: as much as the longest one met so far, within these bounds.
@@ -68,26 +68,36 @@ impl Contents {
     }
 
     /// A sealed segment, as its footer describes it.
-    pub(crate) fn of_footer(footer: &Footer, base: StoreTime) -> Self {
-        let mut contents = Self {
+    pub(crate) fn of_footer(
+        head: &FooterHead,
+        entries: impl Iterator<Item = FooterEntry> + Clone,
+        base: StoreTime,
+    ) -> Self {
+        Self {
             entries: Vec::new(),
-            records: footer.entries.len() as u64,
-            data_end: footer.data_end,
-            highest: footer.highest,
-            store_time: footer.store_time,
-            latest_expiry: footer.latest_expiry,
-            expiries: None,
-        };
-        contents.expiries = Some(histogram(&footer.entries, footer.data_end, base));
-        contents
+            records: u64::from(head.count),
+            data_end: head.data_end,
+            highest: head.highest,
+            store_time: head.store_time,
+            latest_expiry: head.latest_expiry,
+            expiries: Some(histogram(entries, head.data_end, base)),
+        }
+    }
+
+    /// Whether anything in it has not expired, as its footer says it.
+    pub(crate) fn is_alive(&self, base: StoreTime, now: StoreTime) -> bool {
+        self.records > 0 && FooterEntry::rounded(self.latest_expiry, base) > now
     }
 }
 
 /// A record's bytes are taken to be what lies between it and the next one.
-fn histogram(entries: &[FooterEntry], data_end: u32, base: StoreTime) -> ExpiryHistogram {
-    let ends = entries.iter().skip(1).map(|next| next.offset).chain([data_end]);
+fn histogram(
+    entries: impl Iterator<Item = FooterEntry> + Clone,
+    data_end: u32,
+    base: StoreTime,
+) -> ExpiryHistogram {
+    let ends = entries.clone().skip(1).map(|next| next.offset).chain([data_end]);
     let records = entries
-        .iter()
         .zip(ends)
         .map(|(entry, end)| (entry.expires_at(base), u64::from(end.saturating_sub(entry.offset))));
     ExpiryHistogram::new(records)
@@ -213,14 +223,30 @@ impl Segment {
             .write_at(&bytes, u64::from(offset))
             .and_then(|()| self.file.sync())
             .map_err(|error| Error::io(format_args!("sealing {name}"), error))?;
-        *self.contents.lock() = Contents::of_footer(&footer, self.base);
+        let entries = footer.entries.iter().copied();
+        *self.contents.lock() = Contents::of_footer(&footer.head(), entries, self.base);
         self.sealed.store(true, Ordering::Release);
         Ok(())
     }
 
     /// The footer of a sealed segment, from disk, or why it is bad. The outer error is the disk's.
     pub(crate) fn look_for_footer(&self) -> Result<std::result::Result<Footer, FooterFault>> {
-        match Footer::read(&*self.file, self.size, self.nonce, self.id) {
+        self.unless_io(Footer::read(&*self.file, self.size, self.nonce, self.id))
+    }
+
+    /// The same, its entries in memory that is used again.
+    pub(crate) fn look_for_entries<'a>(
+        &self,
+        buffer: &'a mut Vec<u8>,
+    ) -> Result<std::result::Result<(FooterHead, FooterEntries<'a>), FooterFault>> {
+        self.unless_io(Footer::read_into(buffer, &*self.file, self.size, self.nonce, self.id))
+    }
+
+    fn unless_io<T>(
+        &self,
+        looked: std::result::Result<T, FooterFault>,
+    ) -> Result<std::result::Result<T, FooterFault>> {
+        match looked {
             Err(FooterFault::Io(error)) => {
                 let name = self.slot.file_name();
                 Err(Error::io(format_args!("reading the footer of {name}"), error))
@@ -231,10 +257,20 @@ impl Segment {
 
     /// The footer of a sealed segment, from disk.
     pub(crate) fn read_footer(&self) -> Result<Footer> {
-        self.look_for_footer()?.map_err(|fault| {
-            let name = self.slot.file_name();
-            Error::new(ErrorKind::Corrupt, format!("the footer of {name} cannot be read: {fault}"))
-        })
+        self.look_for_footer()?.map_err(|fault| self.bad_footer(&fault))
+    }
+
+    /// The same, its entries in memory that is used again.
+    pub(crate) fn read_entries<'a>(
+        &self,
+        buffer: &'a mut Vec<u8>,
+    ) -> Result<(FooterHead, FooterEntries<'a>)> {
+        self.look_for_entries(buffer)?.map_err(|fault| self.bad_footer(&fault))
+    }
+
+    fn bad_footer(&self, fault: &FooterFault) -> Error {
+        let name = self.slot.file_name();
+        Error::new(ErrorKind::Corrupt, format!("the footer of {name} cannot be read: {fault}"))
     }
 
     /// Adds a record to the coming footer.

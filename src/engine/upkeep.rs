@@ -178,6 +178,11 @@ impl Engine {
         while self.catalog.lock().remove_surplus() {}
     }
 
+    /// Whether all files are there that are kept for when the disk is full.
+    pub(crate) fn has_spares(&self) -> bool {
+        self.catalog.lock().files().free_count() >= SPARES
+    }
+
     /// Prepares a segment. It is offered before the catalog is let go: nobody may take a later one
     /// before it.
     fn prepare(&self) -> Result<()> {

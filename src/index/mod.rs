@@ -6,12 +6,15 @@
 
 mod hasher;
 mod location;
+mod partition;
 mod shard;
+mod slots;
 
 pub(crate) use hasher::KeyHasher;
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) use hasher::with_masked_hashes;
 pub(crate) use location::{Geometry, Location};
+pub(crate) use partition::by_shard;
 pub(crate) use shard::{Candidates, IndexShard};
 
 /// The number of shards; a shard's number is the hash's highest bits.

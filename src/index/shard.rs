@@ -3,8 +3,8 @@
 //! A slot is 28 hash bits (the tag) and a packed location; with the 12 bits of the shard's number,
 //! 40 bits of the hash are known. A tag's *home* is its place in proportion, and slots are kept in
 //! the order of their tags (linear probing that preserves order), so a lookup reads one run of
-//! memory, ends early where there is nothing, and growing copies the slots in order and reads no
-//! keys.
+//! memory, ends early where there is nothing, and growing spreads the slots in order, in place, and
+//! reads no keys.
 //!
 //! Invariants: tags never fall from one slot to the next; between a tag's home and its slot no slot
 //! is empty. A slot is never zero when it is taken, since no record lies in a segment's header.
@@ -14,21 +14,24 @@
 
 use super::SHARD_BITS;
 use super::location::{Geometry, LOCATION_BITS, Location};
+use super::slots::{EMPTY, Slots};
 use crate::ids::{KeyHash, Slot};
 
 const TAG_BITS: u32 = 64 - LOCATION_BITS;
 const LOCATION_MASK: u64 = (1 << LOCATION_BITS) - 1;
-const EMPTY: u64 = 0;
 
 /// The table grows when more than this share of its homes is taken, in percent.
 const FULL_PERCENT: usize = 85;
 /// What a table begins with.
 const FIRST_HOMES: usize = 8;
+/// The share of its homes that is taken in a table made at once, in percent: the middle of what it
+/// is in one that grew.
+const MADE_PERCENT: usize = 80;
 
 #[derive(Debug, Default)]
 pub(crate) struct IndexShard {
     /// The homes, and after them whatever the last of them ran over.
-    slots: Vec<u64>,
+    slots: Slots,
     homes: usize,
     taken: usize,
 }
@@ -77,19 +80,33 @@ impl IndexShard {
         self.taken += 1;
         let slot = slot(geometry, hash, location);
         let mut at = self.home(tag(hash));
-        while self.get(at) != EMPTY && tag_of(self.get(at)) <= tag(hash) {
+        while self.slots.get(at) != EMPTY && tag_of(self.slots.get(at)) <= tag(hash) {
             at += 1;
         }
         // Everything from here to the next empty slot moves on by one.
         let mut carried = slot;
-        while let Some(place) = self.slots.get_mut(at) {
-            std::mem::swap(place, &mut carried);
-            if carried == EMPTY {
-                return;
+        while carried != EMPTY {
+            if at == self.slots.len() {
+                self.slots.resize(at + room(self.homes));
             }
+            carried = self.slots.replace(at, carried);
             at += 1;
         }
-        self.slots.push(carried);
+    }
+
+    /// A shard of these records, made at once: what inserting them one by one would hold. They are
+    /// in the order of their hashes.
+    pub(crate) fn made_of(records: &[(KeyHash, Location)], geometry: Geometry) -> Self {
+        debug_assert!(records.is_sorted_by_key(|(hash, _)| tag(*hash)), "not in order");
+        if records.is_empty() {
+            return Self::default();
+        }
+        let homes = (records.len() * 100).div_ceil(MADE_PERCENT).max(FIRST_HOMES);
+        let mut shard = Self { homes, ..Self::default() };
+        let tags = records.iter().map(|(hash, _)| tag(*hash));
+        shard.slots.resize(shard.needed(tags));
+        shard.lay_out(records.iter().map(|(hash, location)| slot(geometry, *hash, *location)));
+        shard
     }
 
     /// Moves a record, if it is still where the caller believes it to be.
@@ -116,11 +133,9 @@ impl IndexShard {
         let Some(mut at) = self.find(geometry, hash, location) else { return false };
         // What follows moves back by one, up to a slot that is empty or at home.
         loop {
-            let next = self.get(at + 1);
+            let next = self.slots.get(at + 1);
             let stays = next == EMPTY || self.home(tag_of(next)) > at;
-            if let Some(place) = self.slots.get_mut(at) {
-                *place = if stays { EMPTY } else { next };
-            }
+            self.slots.replace(at, if stays { EMPTY } else { next });
             if stays {
                 self.taken -= 1;
                 return true;
@@ -141,7 +156,10 @@ impl IndexShard {
             .filter(|entry| geometry.unpack(entry & LOCATION_MASK).slot != slot)
             .collect();
         let removed = self.taken - kept.len();
-        self.refill(self.homes, &kept);
+        let len = self.slots.len();
+        self.slots.resize(0);
+        self.slots.resize(len);
+        self.lay_out(kept.into_iter());
         removed
     }
 
@@ -156,11 +174,7 @@ impl IndexShard {
 
     /// Bytes of memory the table takes.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<u64>()
-    }
-
-    fn get(&self, at: usize) -> u64 {
-        self.slots.get(at).copied().unwrap_or(EMPTY)
+        self.slots.memory_bytes()
     }
 
     /// A tag's place in proportion.
@@ -169,16 +183,13 @@ impl IndexShard {
     }
 
     fn taken_slots(&self) -> impl Iterator<Item = u64> + '_ {
-        self.slots.iter().copied().filter(|slot| *slot != EMPTY)
+        self.slots.iter().filter(|slot| *slot != EMPTY)
     }
 
     /// The slots with this tag, and where they are.
     fn equal(&self, tag: u64) -> impl Iterator<Item = (usize, u64)> + '_ {
-        let home = self.home(tag);
-        let run = self.slots.get(home..).unwrap_or_default();
-        run.iter()
-            .enumerate()
-            .map(move |(at, slot)| (home + at, *slot))
+        (self.home(tag)..)
+            .map(|at| (at, self.slots.get(at)))
             .take_while(move |(_, slot)| *slot != EMPTY && tag_of(*slot) <= tag)
             .filter(move |(_, slot)| tag_of(*slot) == tag)
     }
@@ -188,30 +199,53 @@ impl IndexShard {
         self.equal(tag(hash)).find(|(_, slot)| *slot == wanted).map(|(at, _)| at)
     }
 
-    /// Makes the table a quarter larger: an average of about 80 percent is taken then.
+    /// Makes the table an eighth larger: an average of about 80 percent is taken then. In place: the
+    /// slots move to the end, and from there to where they belong, which is never behind the next.
     fn grow(&mut self) {
-        let all: Vec<u64> = self.taken_slots().collect();
-        self.refill((self.homes + self.homes / 4).max(FIRST_HOMES), &all);
+        self.homes = (self.homes + self.homes / 8).max(self.homes + FIRST_HOMES);
+        let old_len = self.slots.len();
+        let len = self.needed(self.taken_slots().map(tag_of));
+        self.slots.resize(len);
+        let mut first = len;
+        for at in (0..old_len).rev() {
+            let slot = self.slots.replace(at, EMPTY);
+            if slot != EMPTY {
+                first -= 1;
+                self.slots.replace(first, slot);
+            }
+        }
+        let mut next = 0;
+        for at in first..len {
+            let slot = self.slots.replace(at, EMPTY);
+            let place = self.home(tag_of(slot)).max(next);
+            self.slots.replace(place, slot);
+            next = place + 1;
+        }
     }
 
-    /// Lays slots, which are in order, out over so many homes.
-    fn refill(&mut self, homes: usize, slots: &[u64]) {
-        self.homes = homes;
-        self.taken = slots.len();
-        // The last homes may run over; a little room for that saves allocating when they do.
-        let mut table = Vec::with_capacity(homes + homes / 64 + 4);
-        table.resize(homes, EMPTY);
+    /// How long the table must be for slots of these tags, which are in order, with a little room
+    /// for the last homes to run over.
+    fn needed(&self, tags: impl Iterator<Item = u64>) -> usize {
+        let end = tags.fold(0, |next, tag| self.home(tag).max(next) + 1);
+        end.max(self.homes) + room(self.homes)
+    }
+
+    /// Lays slots, which are in order, out over an empty table that is long enough.
+    fn lay_out(&mut self, slots: impl Iterator<Item = u64>) {
+        self.taken = 0;
         let mut next = 0;
         for slot in slots {
-            let at = self.home(tag_of(*slot)).max(next);
-            match table.get_mut(at) {
-                Some(place) => *place = *slot,
-                None => table.push(*slot),
-            }
-            next = at + 1;
+            let place = self.home(tag_of(slot)).max(next);
+            self.slots.replace(place, slot);
+            next = place + 1;
+            self.taken += 1;
         }
-        self.slots = table;
     }
+}
+
+/// By how much a table whose last homes run over gets longer.
+const fn room(homes: usize) -> usize {
+    homes / 128 + 4
 }
 
 const fn tag(hash: KeyHash) -> u64 {
@@ -250,10 +284,10 @@ mod tests {
         let taken: Vec<u64> = shard.taken_slots().collect();
         assert_eq!(taken.len(), shard.len());
         assert!(taken.is_sorted_by_key(|slot| tag_of(*slot)));
-        for (place, slot) in shard.slots.iter().enumerate().filter(|(_, slot)| **slot != EMPTY) {
-            let home = shard.home(tag_of(*slot));
+        for (place, slot) in shard.slots.iter().enumerate().filter(|(_, slot)| *slot != EMPTY) {
+            let home = shard.home(tag_of(slot));
             assert!(home <= place);
-            assert!(shard.slots[home..place].iter().all(|slot| *slot != EMPTY));
+            assert!((home..place).all(|at| shard.slots.get(at) != EMPTY));
         }
     }
 
@@ -292,7 +326,60 @@ mod tests {
             let location = at(i as u32 % 1000, 4096 + 16 * (i as u32 / 1000));
             assert!(shard.holds(GEOMETRY, spread(i), location));
         }
-        assert!(shard.memory_bytes() <= 12 * shard.len(), "{} bytes", shard.memory_bytes());
+    }
+
+    #[test]
+    fn p10_a_large_table_never_takes_more_than_eleven_bytes_a_key() {
+        let mut shard = IndexShard::default();
+        for i in 0..40_000_u64 {
+            let tag = i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - TAG_BITS);
+            shard.insert(GEOMETRY, hash(tag), at(i as u32 % 1000, 4096 + 16 * (i as u32 / 1000)));
+            let limit = 11 * shard.len();
+            assert!(i < 10_000 || shard.memory_bytes() <= limit, "{i}: {}", shard.memory_bytes());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn made_at_once_it_is_as_if_inserted(
+            records in proptest::collection::vec((any_tag(), 0..10_000_u32), 0..3000),
+            more in proptest::collection::vec((any_tag(), 10_000..10_100_u32), 0..50),
+        ) {
+            let of = |(tag, place): (u64, u32)| (hash(tag), at(place % 3, 4096 + 16 * place));
+            let unique: HashSet<_> = records.into_iter().map(of).collect();
+            let mut records: Vec<_> = unique.into_iter().collect();
+            records.sort_unstable();
+            let (mut made, mut grown) =
+                (IndexShard::made_of(&records, GEOMETRY), IndexShard::default());
+            for (hash, location) in &records {
+                grown.insert(GEOMETRY, *hash, *location);
+            }
+            // It goes on as any other: with insertions, and with removals.
+            let more: HashSet<_> = more.into_iter().map(of).collect();
+            for (hash, location) in &more {
+                check(&made);
+                made.insert(GEOMETRY, *hash, *location);
+                grown.insert(GEOMETRY, *hash, *location);
+            }
+            for (hash, location) in records.iter().step_by(3) {
+                prop_assert!(made.remove(GEOMETRY, *hash, *location));
+                prop_assert!(grown.remove(GEOMETRY, *hash, *location));
+            }
+            check(&made);
+            check(&grown);
+            let sorted = |shard: &IndexShard| {
+                let mut all: Vec<u64> = shard.taken_slots().collect();
+                all.sort_unstable();
+                all
+            };
+            prop_assert_eq!(sorted(&made), sorted(&grown));
+            prop_assert_eq!(made.len(), grown.len());
+        }
+    }
+
+    /// Tags from everywhere, and many of few.
+    fn any_tag() -> impl Strategy<Value = u64> {
+        prop_oneof![0..1_u64 << TAG_BITS, 0..4_u64, (1_u64 << 28) - 4..(1 << 28)]
     }
 
     #[derive(Debug, Clone)]

@@ -47,6 +47,7 @@ use crate::clock::{Clock, RealClock};
 use crate::disk::{Disk, RealDisk};
 use crate::engine::{self, Directory};
 use crate::error::{Error, ErrorKind, Result};
+use crate::progress::{Observer, Progress};
 use crate::types::{Key, Scope};
 use owner::Liveness;
 use snapshot::Snapshot;
@@ -79,6 +80,7 @@ pub struct Inspector {
     disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
     liveness: Liveness,
+    observer: Observer,
 }
 
 /// How often a running store is looked at again because it changed too much during the look.
@@ -121,13 +123,21 @@ impl Inspector {
             Err(Error::new(ErrorKind::WrongStore, format!("{} {what}", disk.describe())))
         };
         match engine::look(&*disk)? {
-            Directory::Store => Ok(Self { disk, clock, liveness }),
+            Directory::Store => Ok(Self { disk, clock, liveness, observer: Observer::default() }),
             Directory::Empty => none("is empty: is the volume mounted?"),
             Directory::SomethingElse => none(
                 "holds no store: a store's directory has a file MANIFEST (if only that is lost, \
                  restore it from a copy)",
             ),
         }
+    }
+
+    /// Calls `call` for each segment that is looked at or read. It is not called again after a
+    /// panic.
+    #[must_use]
+    pub fn on_progress(mut self, call: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        self.observer = Observer::new(call);
+        self
     }
 
     /// What the store holds, in numbers. Reads the tables of contents, not the records.

@@ -17,6 +17,7 @@ use crate::log::{
     BatchHeader, FLAG_CLEAN, FLAG_RESTATEMENT, Footer, FooterEntry, MANIFEST_FILE, Manifest,
     SEGMENT_HEADER, ScanOptions, SegmentEntry, SegmentKind,
 };
+use crate::progress::Phase;
 
 /// Where a record or a forget is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,11 +135,12 @@ impl<'a> Taking<'a> {
 
     fn look_at_segments(&mut self) -> Result<()> {
         let entries = self.manifest.segments.clone();
-        for entry in entries.iter().rev() {
+        for (done, entry) in (1..).zip(entries.iter().rev()) {
             match open_segment(self.inspector, &self.manifest, entry)? {
                 Some(segment) => self.look_at(segment, entry)?,
                 None => self.lose(entry, 0, "the file is missing, and all records in it"),
             }
+            self.inspector.observer.tell(Phase::Segments, done, entries.len());
         }
         Ok(())
     }

@@ -70,7 +70,8 @@ impl FooterEntry {
         out.extend(self.expires_s.to_le_bytes());
     }
 
-    fn decode(fields: &mut Reader<'_>) -> Option<Self> {
+    fn decode(bytes: &[u8; FOOTER_ENTRY]) -> Option<Self> {
+        let mut fields = Reader::new(bytes);
         let hash = KeyHash(fields.u64()?);
         let location = fields.u32().filter(|bits| bits & !(OFFSET_MASK | FORGET_BIT) == 0)?;
         let offset = (location & OFFSET_MASK) * GRANULE as u32;
@@ -96,6 +97,42 @@ pub(crate) struct Footer {
     pub(crate) latest_expiry: StoreTime,
 }
 
+/// What a footer says besides its entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FooterHead {
+    /// How many entries there are.
+    pub(crate) count: u32,
+    /// Where the last batch ends.
+    pub(crate) data_end: u32,
+    /// The sequence of the last batch.
+    pub(crate) highest: Token,
+    /// Of the last batch.
+    pub(crate) store_time: StoreTime,
+    /// Of the entries; zero if there are none.
+    pub(crate) latest_expiry: StoreTime,
+}
+
+/// The entries of a footer, decoded from its bytes as they are asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct FooterEntries<'a> {
+    bytes: &'a [u8],
+}
+
+impl Iterator for FooterEntries<'_> {
+    type Item = FooterEntry;
+
+    fn next(&mut self) -> Option<FooterEntry> {
+        let (entry, rest) = self.bytes.split_first_chunk::<FOOTER_ENTRY>()?;
+        self.bytes = rest;
+        FooterEntry::decode(entry)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let count = self.bytes.len() / FOOTER_ENTRY;
+        (count, Some(count))
+    }
+}
+
 /// Why there is no footer.
 #[derive(Debug)]
 pub(crate) enum FooterFault {
@@ -117,10 +154,11 @@ impl fmt::Display for FooterFault {
     }
 }
 
-/// What a trailer says of the entries.
+/// What a trailer says, of the entries too.
 struct Trailer {
-    footer: Footer,
-    count: u32,
+    nonce: Nonce,
+    id: SegmentId,
+    head: FooterHead,
     checksum: u32,
     entries_offset: u32,
 }
@@ -160,6 +198,17 @@ impl Footer {
         Some((entries_offset, out))
     }
 
+    /// What it says besides its entries.
+    pub(crate) fn head(&self) -> FooterHead {
+        FooterHead {
+            count: u32::try_from(self.entries.len()).unwrap_or(u32::MAX),
+            data_end: self.data_end,
+            highest: self.highest,
+            store_time: self.store_time,
+            latest_expiry: self.latest_expiry,
+        }
+    }
+
     /// Reads the footer of the segment `id` in its life `nonce`.
     pub(crate) fn read(
         file: &dyn DiskFile,
@@ -167,29 +216,42 @@ impl Footer {
         nonce: Nonce,
         id: SegmentId,
     ) -> Result<Self, FooterFault> {
+        let mut buffer = Vec::new();
+        let (head, entries) = Self::read_into(&mut buffer, file, segment_size, nonce, id)?;
+        let FooterHead { data_end, highest, store_time, latest_expiry, .. } = head;
+        let entries = entries.collect();
+        Ok(Self { nonce, id, entries, data_end, highest, store_time, latest_expiry })
+    }
+
+    /// Reads the footer of the segment `id` in its life `nonce` into memory that is used again.
+    pub(crate) fn read_into<'a>(
+        buffer: &'a mut Vec<u8>,
+        file: &dyn DiskFile,
+        segment_size: u32,
+        nonce: Nonce,
+        id: SegmentId,
+    ) -> Result<(FooterHead, FooterEntries<'a>), FooterFault> {
         let offset = segment_size
             .checked_sub(FOOTER_TRAILER as u32)
             .ok_or(FooterFault::Damaged("segment smaller than a footer"))?;
         let place = Place { nonce, offset };
-        let trailer = Trailer::decode(&read_exact(file, offset, FOOTER_TRAILER)?, place)?;
-        let Trailer { mut footer, count, checksum, entries_offset } = trailer;
-        if footer.id != id {
+        let trailer = Trailer::decode(read_exact(buffer, file, offset, FOOTER_TRAILER)?, place)?;
+        let Trailer { head, checksum, entries_offset, .. } = trailer;
+        if trailer.id != id {
             return Err(FooterFault::Damaged("footer of another segment"));
         }
         // Bounds what is allocated, too: the entries lie within the segment.
         let data = SEGMENT_HEADER as u32..=entries_offset;
-        let len = u64::from(count) * FOOTER_ENTRY as u64;
-        if u64::from(entries_offset) + len != u64::from(offset) || !data.contains(&footer.data_end)
-        {
+        let len = u64::from(head.count) * FOOTER_ENTRY as u64;
+        if u64::from(entries_offset) + len != u64::from(offset) || !data.contains(&head.data_end) {
             return Err(FooterFault::Damaged("footer bounds"));
         }
-        let bytes = read_exact(file, entries_offset, count as usize * FOOTER_ENTRY)?;
-        if checksum != (Place { nonce, offset: entries_offset }).checksum(&bytes) {
+        let bytes = read_exact(buffer, file, entries_offset, head.count as usize * FOOTER_ENTRY)?;
+        if checksum != (Place { nonce, offset: entries_offset }).checksum(bytes) {
             return Err(FooterFault::Damaged("footer entries checksum"));
         }
-        footer.entries = decode_entries(&bytes, footer.data_end)
-            .ok_or(FooterFault::Damaged("footer entries"))?;
-        Ok(footer)
+        check_entries(bytes, head.data_end).ok_or(FooterFault::Damaged("footer entries"))?;
+        Ok((head, FooterEntries { bytes }))
     }
 }
 
@@ -198,7 +260,7 @@ impl Trailer {
         let fields = bytes.strip_prefix(&MAGIC).ok_or(FooterFault::Absent)?;
         let short = FooterFault::Damaged("footer is cut short");
         let Some((found, trailer)) = Self::decode_fields(fields) else { return Err(short) };
-        if trailer.footer.nonce != place.nonce {
+        if trailer.nonce != place.nonce {
             return Err(FooterFault::Absent);
         }
         if found != place.checksum(bytes.get(CHECKED_FROM..).unwrap_or_default()) {
@@ -212,38 +274,41 @@ impl Trailer {
         let own_checksum = fields.u32()?;
         let (nonce, id) = (Nonce(fields.u64()?), SegmentId(fields.u64()?));
         let (count, checksum, entries_offset) = (fields.u32()?, fields.u32()?, fields.u32()?);
-        let footer = Footer {
-            nonce,
-            id,
-            entries: Vec::new(),
+        let head = FooterHead {
+            count,
             data_end: fields.u32()?,
             highest: Token(fields.u64()?),
             store_time: StoreTime(fields.u64()?),
             latest_expiry: StoreTime(fields.u64()?),
         };
-        Some((own_checksum, Self { footer, count, checksum, entries_offset }))
+        Some((own_checksum, Self { nonce, id, head, checksum, entries_offset }))
     }
 }
 
-/// The entries, if each is of a frame that can be, after the one before it.
-fn decode_entries(bytes: &[u8], data_end: u32) -> Option<Vec<FooterEntry>> {
-    let mut entries = Vec::with_capacity(bytes.len() / FOOTER_ENTRY);
+/// `Some` if each entry is of a frame that can be, after the one before it.
+fn check_entries(bytes: &[u8], data_end: u32) -> Option<()> {
     let mut lowest = SEGMENT_HEADER as u32;
     for chunk in bytes.chunks(FOOTER_ENTRY) {
-        let entry = FooterEntry::decode(&mut Reader::new(chunk))?;
+        let entry = FooterEntry::decode(chunk.first_chunk()?)?;
         if entry.offset < lowest || entry.offset >= data_end {
             return None;
         }
         lowest = entry.offset.checked_add(GRANULE as u32)?;
-        entries.push(entry);
     }
-    Some(entries)
+    Some(())
 }
 
-fn read_exact(file: &dyn DiskFile, offset: u32, len: usize) -> Result<Vec<u8>, FooterFault> {
-    let mut bytes = vec![0; len];
-    let read = disk::read(file, &mut bytes, u64::from(offset)).map_err(FooterFault::Io)?;
-    if read == len { Ok(bytes) } else { Err(FooterFault::Damaged("segment file is cut short")) }
+fn read_exact<'a>(
+    buffer: &'a mut Vec<u8>,
+    file: &dyn DiskFile,
+    offset: u32,
+    len: usize,
+) -> Result<&'a [u8], FooterFault> {
+    let cut_short = FooterFault::Damaged("segment file is cut short");
+    buffer.resize(len.max(buffer.len()), 0);
+    let Some(bytes) = buffer.get_mut(..len) else { return Err(cut_short) };
+    let read = disk::read(file, bytes, u64::from(offset)).map_err(FooterFault::Io)?;
+    if read == len { Ok(bytes) } else { Err(cut_short) }
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub(crate) use batch::{
     BatchFields, BatchHeader, FLAG_CLEAN, FLAG_RESTATEMENT, frames, seal_batch,
 };
 pub(crate) use body::{Body, pack};
-pub(crate) use footer::{Footer, FooterEntry, FooterFault};
+pub(crate) use footer::{Footer, FooterEntries, FooterEntry, FooterFault, FooterHead};
 pub(crate) use frame::{
     ClaimFrame, ClaimState, CompletionFrame, ForgetFrame, Frame, FrameFault, frame_len,
 };

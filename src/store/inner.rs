@@ -93,8 +93,11 @@ impl Inner {
         }
         let engine = engine::recover(env, options)?;
         // The first round prepares the next segment, so that the store does not start by waiting
-        // for one.
-        engine.step_upkeep();
+        // for one. A thread of upkeep begins with it, too; where room may be short it is not left
+        // to that.
+        if !(env.threads && engine.has_spares()) {
+            engine.step_upkeep();
+        }
         if let Some(error) = engine.failure() {
             return Err(error);
         }

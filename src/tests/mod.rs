@@ -33,6 +33,7 @@ mod ledger;
 mod linear;
 mod misdirected_sweep;
 mod model;
+mod opening;
 mod sabotage;
 mod script;
 mod short_reads;

@@ -9,6 +9,7 @@
 
 mod demo;
 mod inspect;
+mod progress;
 #[cfg(feature = "simulation")]
 mod simulate;
 mod verify;

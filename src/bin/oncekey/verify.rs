@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use oncekey::{Inspector, VerifyReport};
+use oncekey::VerifyReport;
 use serde::Serialize;
 
 use crate::inspect::{DamageJson, OwnerJson, damage};
+use crate::progress;
 use crate::words::{conclude, escape, facts, fail, json, print, size};
 
 const EXAMPLES: &str = "\
@@ -38,7 +39,7 @@ pub(crate) struct Args {
 
 /// Checks a store.
 pub(crate) fn run(args: Args) -> ExitCode {
-    let report = match Inspector::open(&args.store).and_then(|inspector| inspector.verify()) {
+    let report = match progress::inspector(&args.store).and_then(|inspector| inspector.verify()) {
         Ok(report) => report,
         Err(error) => return fail(&error),
     };

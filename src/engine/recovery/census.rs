@@ -11,18 +11,19 @@ use crate::engine::segment::{Contents, NewEntry, Segment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::log::{
-    BatchHeader, FLAG_CLEAN, Footer, Frame, HeaderProblem, Manifest, Place, SEGMENT_HEADER, Scan,
-    ScanOptions, SegmentEntry, SegmentHeader, SegmentKind, frames, scan,
+    BatchHeader, FLAG_CLEAN, Footer, FooterHead, Frame, HeaderProblem, Manifest, Place,
+    SEGMENT_HEADER, Scan, ScanOptions, SegmentEntry, SegmentHeader, SegmentKind, frames, scan,
 };
+use crate::progress::{Observer, Phase};
 use crate::sabotage::{self, Bug};
 
 /// A segment and what is known of it.
 #[derive(Debug)]
 pub(crate) struct Counted {
     pub(crate) segment: Arc<Segment>,
-    /// Its table of contents, if it is sealed. One that had to be made again is not written before
+    /// What its footer says, if it is sealed. One that had to be made again is not written before
     /// all damage is known: a good footer would hide what is lost from the next open.
-    pub(crate) footer: Option<Footer>,
+    pub(crate) footer: Option<FooterHead>,
     /// The first batch, in a log segment that has one.
     pub(crate) first: Option<BatchHeader>,
     /// Its bytes and batches, if it had to be read.
@@ -39,13 +40,17 @@ pub(crate) struct Census<'a> {
     pub(crate) disk: &'a dyn Disk,
     pub(crate) manifest: &'a Manifest,
     pub(crate) report: &'a mut RecoveryReport,
+    pub(crate) observer: &'a Observer,
+    /// Memory for what is read.
+    pub(crate) buffer: Vec<u8>,
 }
 
 impl Census<'_> {
     /// Looks at every segment, newest first, since a later one says what was synced of an earlier.
     pub(crate) fn take(&mut self) -> Result<Vec<Counted>> {
         let mut counted: Vec<Counted> = Vec::new();
-        for entry in self.manifest.segments.iter().rev() {
+        let total = self.manifest.segments.len();
+        for (done, entry) in (1..).zip(self.manifest.segments.iter().rev()) {
             let synced = counted
                 .iter()
                 .rev()
@@ -54,6 +59,7 @@ impl Census<'_> {
             if let Some(segment) = self.open(entry)? {
                 counted.push(self.count(segment, entry, synced)?);
             }
+            self.observer.tell(Phase::Segments, done, total);
         }
         counted.reverse();
         Ok(counted)
@@ -102,8 +108,11 @@ impl Census<'_> {
     ) -> Result<Counted> {
         let name = segment.slot.file_name();
         if entry.sealed {
-            match segment.look_for_footer()? {
-                Ok(footer) => return self.sealed(segment, footer),
+            match segment.look_for_entries(&mut self.buffer)? {
+                Ok((head, entries)) => {
+                    *segment.contents() = Contents::of_footer(&head, entries, segment.base);
+                    return sealed(segment, head);
+                }
                 Err(fault) => {
                     let what = format!("the footer cannot be used: {fault}; made again");
                     self.repair(&name, u64::from(segment.size), &what);
@@ -120,30 +129,14 @@ impl Census<'_> {
             return Ok(Counted { segment, footer: None, first, data: Some(data) });
         }
         self.rebuild(&segment, &data)?;
-        let footer = segment.footer();
-        Ok(Counted { segment, footer: Some(footer), first, data: Some(data) })
+        let head = segment.footer().head();
+        Ok(Counted { segment, footer: Some(head), first, data: Some(data) })
     }
 
-    fn sealed(&mut self, segment: Arc<Segment>, footer: Footer) -> Result<Counted> {
-        *segment.contents() = Contents::of_footer(&footer, segment.base);
-        segment.sealed.store(true, std::sync::atomic::Ordering::Release);
-        let first = match segment.kind {
-            SegmentKind::Compacted => None,
-            SegmentKind::Log => {
-                let mut bytes = [0; crate::log::BATCH_HEADER];
-                let offset = SEGMENT_HEADER as u32;
-                disk::read(&*segment.file, &mut bytes, u64::from(offset)).map_err(|error| {
-                    Error::io(format_args!("reading {}", segment.slot.file_name()), error)
-                })?;
-                BatchHeader::decode(&bytes, segment.place(offset)).ok()
-            }
-        };
-        Ok(Counted { segment, footer: Some(footer), first, data: None })
-    }
-
-    /// Reads a segment whole and scans it.
-    pub(crate) fn read(&self, segment: &Segment, options: ScanOptions) -> Result<Data> {
-        let mut bytes = vec![0; segment.size as usize];
+    /// Reads a segment whole and scans it. If nothing is in it, the memory is kept for the next.
+    pub(crate) fn read(&mut self, segment: &Segment, options: ScanOptions) -> Result<Data> {
+        let mut bytes = std::mem::take(&mut self.buffer);
+        bytes.resize(segment.size as usize, 0);
         let count = disk::read(&*segment.file, &mut bytes, 0).map_err(|error| {
             Error::io(format_args!("reading {}", segment.slot.file_name()), error)
         })?;
@@ -151,6 +144,9 @@ impl Census<'_> {
         let said = bytes.get(SEGMENT_HEADER..).and_then(BatchHeader::life);
         let life = said.filter(|_| sabotage::is_on(Bug::OldSegment)).unwrap_or(segment.nonce);
         let scan = scan(&bytes, life, options);
+        if scan.batches.is_empty() {
+            self.buffer = std::mem::take(&mut bytes);
+        }
         Ok(Data { bytes, scan })
     }
 
@@ -223,6 +219,23 @@ impl Census<'_> {
             what: what.into(),
         });
     }
+}
+
+/// A segment whose footer is good, and whose contents are known.
+fn sealed(segment: Arc<Segment>, head: FooterHead) -> Result<Counted> {
+    segment.sealed.store(true, std::sync::atomic::Ordering::Release);
+    let first = match segment.kind {
+        SegmentKind::Compacted => None,
+        SegmentKind::Log => {
+            let mut bytes = [0; crate::log::BATCH_HEADER];
+            let offset = SEGMENT_HEADER as u32;
+            disk::read(&*segment.file, &mut bytes, u64::from(offset)).map_err(|error| {
+                Error::io(format_args!("reading {}", segment.slot.file_name()), error)
+            })?;
+            BatchHeader::decode(&bytes, segment.place(offset)).ok()
+        }
+    };
+    Ok(Counted { segment, footer: Some(head), first, data: None })
 }
 
 /// The first batch of a scanned log segment.

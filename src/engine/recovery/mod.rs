@@ -8,6 +8,7 @@
 
 mod census;
 mod claims;
+mod load;
 mod records;
 mod report;
 
@@ -83,10 +84,13 @@ pub(crate) fn look(disk: &dyn Disk) -> Result<Directory> {
 pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine>> {
     let mut report = RecoveryReport::default();
     let old = read_manifest(env, options, &mut report)?;
-    let mut census = Census { disk: &*env.disk, manifest: &old, report: &mut report };
+    let observer = &options.observer;
+    let (disk, buffer) = (&*env.disk, Vec::new());
+    let mut census = Census { disk, manifest: &old, report: &mut report, observer, buffer };
     let mut counted = census.take()?;
     let hasher = KeyHasher::new(&old.hash_key);
     let claims = Claims::replay(&mut census, &mut counted, &hasher)?;
+    drop(census);
     refuse_damage(options, &report)?;
     for remade in counted.iter().filter(|c| c.footer.is_some() && !c.segment.is_sealed()) {
         remade.segment.seal()?;
@@ -107,8 +111,8 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
     let mut catalog = Catalog::new(env.clone(), new, files);
 
     let mut records = Records::new(geometry, hasher, time.now());
-    records.rewrite_tail(&counted, &mut catalog)?;
-    let kept = records.load(counted)?;
+    records.rewrite_tail(&counted, &mut catalog, observer)?;
+    let kept = records.load(counted, load::workers(env.threads), observer)?;
     let flights: Vec<Flight> = claims.ownerless(time.latest()).collect();
     report.claims = records.add_flights(flights)?;
     report.records = records.count;

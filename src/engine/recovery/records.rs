@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::census::{Counted, each_frame, record_of};
+use super::load::Loader;
 use super::report::DamageReport;
 use crate::engine::Engine;
 use crate::engine::catalog::{Catalog, Need};
@@ -14,10 +15,10 @@ use crate::engine::rewriter::Rewriter;
 use crate::engine::segment::{NewEntry, Segment, SegmentTable};
 use crate::engine::shard::Shard;
 use crate::error::{ErrorKind, Result};
-use crate::ids::{KeyHash, StoreTime, Token};
+use crate::ids::{StoreTime, Token};
 use crate::index::{Geometry, KeyHasher, Location};
-use crate::log::{Footer, FooterEntry, Frame, SegmentKind};
-use crate::sabotage::{self, Bug};
+use crate::log::{FooterEntry, Frame, SegmentKind};
+use crate::progress::{Observer, Phase};
 
 pub(crate) struct Records {
     geometry: Geometry,
@@ -35,11 +36,19 @@ pub(crate) struct Records {
 }
 
 /// Who a frame on disk is about.
-struct Identity {
+#[derive(Debug)]
+pub(super) struct Identity {
     scope: Vec<u8>,
     key: Vec<u8>,
     /// A completion's token or a forget's sequence.
-    order: Token,
+    pub(super) order: Token,
+}
+
+impl Identity {
+    /// The scope and the key.
+    pub(super) fn of_key(&self) -> (&[u8], &[u8]) {
+        (&self.scope, &self.key)
+    }
 }
 
 impl Records {
@@ -66,9 +75,11 @@ impl Records {
         &mut self,
         counted: &[Counted],
         catalog: &mut Catalog,
+        observer: &Observer,
     ) -> Result<()> {
         let mut rewriter: Option<Rewriter> = None;
-        for open in counted.iter().filter(|counted| counted.footer.is_none()) {
+        let unsealed: Vec<_> = counted.iter().filter(|c| c.footer.is_none()).collect();
+        for (done, open) in (1..).zip(&unsealed) {
             let Some(data) = &open.data else { continue };
             each_frame(&open.segment, data, |_, frame| {
                 let Some((scope, key, forget, expires_at)) = record_of(&frame) else {
@@ -96,6 +107,7 @@ impl Records {
                 rewriter.add(&frame, NewEntry { hash, offset: 0, forget, expires_at })?;
                 Ok(())
             })?;
+            observer.tell(Phase::Tail, done, unsealed.len());
         }
         if let Some(rewriter) = rewriter {
             self.rewritten.push(rewriter.finish()?);
@@ -105,104 +117,33 @@ impl Records {
 
     /// Fills the index from every footer; returns the segments that stay: those in which anything
     /// is alive.
-    pub(crate) fn load(&mut self, counted: Vec<Counted>) -> Result<Vec<Arc<Segment>>> {
-        let mut footers: Vec<(Arc<Segment>, Footer)> = Vec::new();
-        for counted in counted {
-            if let Some(footer) = counted.footer {
-                footers.push((counted.segment, footer));
-            }
-        }
-        for segment in std::mem::take(&mut self.rewritten) {
-            let footer = segment.read_footer()?;
-            footers.push((segment, footer));
-        }
-        for (segment, _) in &footers {
-            self.table.put(segment.clone());
-        }
-        let mut forgets = Vec::new();
-        for (segment, footer) in &footers {
-            for entry in &footer.entries {
-                let location = Location { slot: segment.slot, offset: entry.offset };
-                if entry.expires_at(segment.base) <= self.now {
-                    continue;
-                }
-                if entry.forget {
-                    forgets.push((entry.hash, location));
-                } else {
-                    self.insert(entry, location)?;
-                }
-            }
-        }
-        for (hash, location) in forgets {
-            self.forget(hash, location)?;
-        }
-        let found = footers.len();
+    pub(crate) fn load(
+        &mut self,
+        counted: Vec<Counted>,
+        workers: usize,
+        observer: &Observer,
+    ) -> Result<Vec<Arc<Segment>>> {
+        let sealed = counted.into_iter().filter(|counted| counted.footer.is_some());
+        let mut segments: Vec<_> = sealed.map(|counted| counted.segment).collect();
+        segments.append(&mut self.rewritten);
+        let found = segments.len();
         let now = self.now;
-        footers.retain(|(segment, footer)| {
-            footer.entries.iter().any(|entry| entry.expires_at(segment.base) > now)
-        });
-        self.dropped = (found - footers.len()) as u64;
-        Ok(footers.into_iter().map(|(segment, _)| segment).collect())
-    }
-
-    /// Adds a record. Where the hash bits are known already, the keys are read: the newer record of
-    /// one key counts.
-    fn insert(&mut self, entry: &FooterEntry, location: Location) -> Result<()> {
-        let shards = &self.shards;
-        let Some(shard) = shards.get(entry.hash.shard()) else { return Ok(()) };
-        let mut shard = shard.lock();
-        let candidates = shard.index.candidates(self.geometry, entry.hash);
-        if !candidates.is_empty() {
-            let new = self.identity(location)?;
-            for candidate in candidates.iter() {
-                // What cannot be read stays listed: whoever looks it up is told of the damage.
-                let (Some(new), Some(known)) = (&new, self.identity(candidate)?) else { continue };
-                if known.scope == new.scope && known.key == new.key {
-                    if known.order < new.order {
-                        shard.index.replace(self.geometry, entry.hash, candidate, location);
-                    }
-                    return Ok(());
-                }
-            }
-        }
-        shard.index.insert(self.geometry, entry.hash, location);
-        self.count += 1;
-        Ok(())
-    }
-
-    /// Hides what a forget hides.
-    fn forget(&mut self, hash: KeyHash, location: Location) -> Result<()> {
-        let shards = &self.shards;
-        let Some(shard) = shards.get(hash.shard()) else { return Ok(()) };
-        let mut shard = shard.lock();
-        let candidates = shard.index.candidates(self.geometry, hash);
-        if candidates.is_empty() {
-            return Ok(());
-        }
-        let Some(forget) = self.identity(location)? else {
-            self.damage.push(DamageReport {
-                file: location.slot.file_name(),
-                offset: u64::from(location.offset),
-                bytes: 0,
-                what: "a forget cannot be read: the record that it hides may be back".into(),
-            });
-            return Ok(());
+        segments.retain(|segment| segment.contents().is_alive(segment.base, now));
+        self.dropped = (found - segments.len()) as u64;
+        segments.iter().for_each(|segment| self.table.put(segment.clone()));
+        let loader = Loader {
+            geometry: self.geometry,
+            now,
+            segments: &segments,
+            table: &self.table,
+            shards: &self.shards,
+            observer,
+            workers,
         };
-        for candidate in candidates.iter() {
-            let Some(record) = self.identity(candidate)? else { continue };
-            let same = record.scope == forget.scope && record.key == forget.key;
-            let spared = sabotage::is_on(Bug::UndeadCopy) && self.is_copy(candidate);
-            if same && record.order < forget.order && !spared {
-                shard.index.remove(self.geometry, hash, candidate);
-                self.count -= 1;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether a location is in a segment that compaction, or an earlier recovery, made of others.
-    fn is_copy(&self, location: Location) -> bool {
-        self.table.get(location.slot).is_some_and(|found| found.kind == SegmentKind::Compacted)
+        let mut loaded = loader.load()?;
+        self.count = loaded.records;
+        self.damage.append(&mut loaded.damage);
+        Ok(segments)
     }
 
     /// Puts the claims into their shards, but for those whose own completion is there; returns how
@@ -214,7 +155,7 @@ impl Records {
             let mut shard = shard.lock();
             let mut completed = false;
             for candidate in shard.index.candidates(self.geometry, flight.hash).iter() {
-                let Some(record) = self.identity(candidate)? else { continue };
+                let Some(record) = identity(&self.table, candidate)? else { continue };
                 if record.scope == flight.scope.as_bytes() && record.key == flight.key.as_bytes() {
                     completed |= record.order >= flight.token;
                     flight.replaces = self
@@ -230,23 +171,23 @@ impl Records {
         }
         Ok(added)
     }
+}
 
-    /// Who the frame at a location is about; `None` if it is damaged.
-    fn identity(&self, location: Location) -> Result<Option<Identity>> {
-        let Some(segment) = self.table.get(location.slot) else { return Ok(None) };
-        let read = segment.read_frame(location.offset, |frame| {
-            let (scope, key, order) = match &frame {
-                Frame::Completion(record) => (record.scope, record.key, record.token),
-                Frame::Forget(forget) => (forget.scope, forget.key, forget.sequence),
-                _ => (&[][..], &[][..], Token(0)),
-            };
-            Identity { scope: scope.to_vec(), key: key.to_vec(), order }
-        });
-        match read {
-            Ok(identity) => Ok(Some(identity)),
-            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
-            Err(error) => Err(error),
-        }
+/// Who the frame at a location is about; `None` if it is damaged.
+pub(super) fn identity(table: &SegmentTable, location: Location) -> Result<Option<Identity>> {
+    let Some(segment) = table.get(location.slot) else { return Ok(None) };
+    let read = segment.read_frame(location.offset, |frame| {
+        let (scope, key, order) = match &frame {
+            Frame::Completion(record) => (record.scope, record.key, record.token),
+            Frame::Forget(forget) => (forget.scope, forget.key, forget.sequence),
+            _ => (&[][..], &[][..], Token(0)),
+        };
+        Identity { scope: scope.to_vec(), key: key.to_vec(), order }
+    });
+    match read {
+        Ok(identity) => Ok(Some(identity)),
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

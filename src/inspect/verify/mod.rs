@@ -21,6 +21,7 @@ use crate::disk;
 use crate::error::{Error, Result};
 use crate::ids::{SegmentId, Slot, Token};
 use crate::log::{MANIFEST_FILE, Manifest, ManifestFault, SegmentKind};
+use crate::progress::Phase;
 use segment::Check;
 
 pub(super) fn verify(inspector: &Inspector) -> Result<VerifyReport> {
@@ -110,7 +111,8 @@ impl Pass<'_> {
     fn run(self, checked: &mut Checked, restated: &mut bool) -> Result<bool> {
         let mut whole = true;
         let mut synced = Token(0);
-        for entry in self.manifest.segments.iter().rev() {
+        let total = self.manifest.segments.len();
+        for (done, entry) in (1..).zip(self.manifest.segments.iter().rev()) {
             if let Some(says) = checked.get(&entry.id) {
                 synced = says.unwrap_or(synced);
                 continue;
@@ -130,6 +132,7 @@ impl Pass<'_> {
             checked.insert(entry.id, says);
             synced = says.unwrap_or(synced);
             self.report.take(check.found, &name);
+            self.inspector.observer.tell(Phase::Verify, done, total);
         }
         Ok(whole)
     }

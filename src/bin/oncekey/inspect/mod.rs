@@ -17,6 +17,7 @@ pub(crate) use json::{DamageJson, OwnerJson};
 use json::{DetailJson, KeyJson, SummaryJson};
 pub(crate) use text::damage;
 
+use crate::progress;
 use crate::words::{conclude, escape, fail, json, print, unescape};
 
 /// Keys in a table, unless it is said how many.
@@ -64,7 +65,7 @@ fn the_store(before: Option<PathBuf>, after: Option<PathBuf>) -> Result<PathBuf,
 }
 
 fn summary(store: &Path, as_json: bool) -> Result<ExitCode, Refusal> {
-    let summary = Inspector::open(store)?.summary()?;
+    let summary = progress::inspector(store)?.summary()?;
     let shown =
         if as_json { json(&SummaryJson::of(&summary), true) } else { text::summary(&summary) };
     let code = if summary.damage.is_empty() { 0 } else { 1 };
@@ -72,7 +73,7 @@ fn summary(store: &Path, as_json: bool) -> Result<ExitCode, Refusal> {
 }
 
 fn keys(store: &Path, args: &KeysArgs, as_json: bool) -> Result<ExitCode, Refusal> {
-    let inspector = Inspector::open(store)?;
+    let inspector = progress::inspector(store)?;
     let mut filter = KeyFilter::new();
     if let Some(state) = args.state {
         filter = filter.state(state.into());
@@ -144,7 +145,7 @@ fn key(store: Option<PathBuf>, args: KeyArgs, as_json: bool) -> Result<ExitCode,
     if store.is_none() && after.is_none() {
         return Err(Refusal::Usage("give the store's directory, the scope and the key"));
     }
-    let inspector = Inspector::open(the_store(store, after)?)?;
+    let inspector = progress::inspector(the_store(store, after)?)?;
     let mut texts = names.into_iter().map(OsString::into_string);
     let (Some(Ok(scope)), Some(Ok(key))) = (texts.next(), texts.next()) else {
         return Err(Refusal::Usage("the scope and the key must be UTF-8"));

@@ -1,0 +1,276 @@
+//! The index from the footers of sealed segments, all at once.
+//!
+//! Shards are filled in groups. The entries of a group are gathered from all footers, sorted, and
+//! laid out shard by shard. A group has at most [`GROUP_ENTRIES`] entries of 16 bytes, whatever the
+//! store holds, so that is what opening takes beyond the index itself: 192 MiB a worker, and the
+//! footers are read once for each group. Workers share nothing but the list of groups.
+//!
+//! Only entries with the same 64 bits of hash can be of one key; for these alone the frames are
+//! read. The newest record of a key counts, and a forget hides what is older than itself. What
+//! cannot be read stays listed: whoever looks it up is told of the damage.
+//!
+//! Left to others: which segments there are, and that their footers are theirs (the census).
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use super::records::{Identity, identity};
+use super::report::DamageReport;
+use crate::engine::segment::{Segment, SegmentTable};
+use crate::engine::shard::Shard;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{KeyHash, StoreTime};
+use crate::index::{Geometry, IndexShard, Location, SHARDS, by_shard};
+use crate::log::SegmentKind;
+use crate::progress::{Observer, Phase};
+use crate::sabotage::{self, Bug};
+
+/// Entries that a worker has in memory at one time, unless hashes are worse spread than they are.
+const GROUP_ENTRIES: u64 = 12 << 20;
+/// More would wait for memory.
+const MAX_WORKERS: usize = 4;
+/// With fewer entries a second thread is not worth its start.
+const ENTRIES_A_WORKER: u64 = 50_000;
+
+/// One record or forget of a footer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    hash: KeyHash,
+    /// The packed location, and in the lowest bit whether it is a forget.
+    place: u64,
+}
+
+impl Entry {
+    fn is_forget(self) -> bool {
+        self.place & 1 != 0
+    }
+
+    fn location(self, geometry: Geometry) -> Location {
+        geometry.unpack(self.place >> 1)
+    }
+}
+
+const _: () = assert!(size_of::<Entry>() == 16);
+
+/// What loading came to.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    pub(super) records: u64,
+    /// Forgets that cannot be read.
+    pub(super) damage: Vec<DamageReport>,
+}
+
+/// What is loaded, and how.
+pub(super) struct Loader<'a> {
+    pub(super) geometry: Geometry,
+    pub(super) now: StoreTime,
+    /// Those in which anything is alive.
+    pub(super) segments: &'a [Arc<Segment>],
+    pub(super) table: &'a SegmentTable,
+    pub(super) shards: &'a [Mutex<Shard>],
+    pub(super) observer: &'a Observer,
+    /// The most threads that may work at one time.
+    pub(super) workers: usize,
+}
+
+/// How many threads may load, if there may be any.
+pub(super) fn workers(threads: bool) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if threads { cores.min(MAX_WORKERS) } else { 1 }
+}
+
+impl Loader<'_> {
+    /// Fills all shards, which are empty.
+    pub(super) fn load(&self) -> Result<Loaded> {
+        let entries: u64 = self.segments.iter().map(|segment| segment.contents().records).sum();
+        let useful = usize::try_from(entries / ENTRIES_A_WORKER).unwrap_or(usize::MAX);
+        let workers = self.workers.min(useful).max(1);
+        let groups = usize::try_from(entries.div_ceil(GROUP_ENTRIES)).unwrap_or(SHARDS);
+        self.load_groups(groups.max(1).next_multiple_of(workers).min(SHARDS), workers)
+    }
+
+    /// Fills the shards in so many groups on so many threads.
+    fn load_groups(&self, groups: usize, workers: usize) -> Result<Loaded> {
+        let tasks = Tasks { groups, next: AtomicUsize::new(0), read: AtomicUsize::new(0) };
+        let mut all = Vec::new();
+        if workers == 1 {
+            all = Worker::new(self, &tasks).run()?;
+        } else {
+            let results: Vec<_> = std::thread::scope(|scope| {
+                let start = |_| scope.spawn(|| Worker::new(self, &tasks).run());
+                let started: Vec<_> = (0..workers).map(start).collect();
+                started.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+            });
+            for result in results {
+                let panicked = |_| Error::new(ErrorKind::Io, "a thread that loaded panicked");
+                all.append(&mut result.map_err(panicked)??);
+            }
+        }
+        // In an order that does not depend on the threads.
+        all.sort_unstable_by_key(|(group, _)| *group);
+        let mut loaded = Loaded::default();
+        for (_, mut group) in all {
+            loaded.records += group.records;
+            loaded.damage.append(&mut group.damage);
+        }
+        Ok(loaded)
+    }
+}
+
+/// What there is to do for all workers.
+struct Tasks {
+    groups: usize,
+    /// The first group that nobody has taken.
+    next: AtomicUsize,
+    /// Footers that were read, over all groups.
+    read: AtomicUsize,
+}
+
+impl Tasks {
+    fn take(&self) -> Option<usize> {
+        let group = self.next.fetch_add(1, Ordering::Relaxed);
+        (group < self.groups).then_some(group)
+    }
+
+    fn shards(&self, group: usize) -> Range<usize> {
+        group * SHARDS / self.groups..(group + 1) * SHARDS / self.groups
+    }
+}
+
+/// One thread's work, and the memory that it uses again.
+struct Worker<'a> {
+    loader: &'a Loader<'a>,
+    tasks: &'a Tasks,
+    entries: Vec<Entry>,
+    /// A footer's bytes.
+    footer: Vec<u8>,
+    /// What a shard is made of.
+    records: Vec<(KeyHash, Location)>,
+    loaded: Loaded,
+}
+
+impl<'a> Worker<'a> {
+    fn new(loader: &'a Loader<'a>, tasks: &'a Tasks) -> Self {
+        Self {
+            loader,
+            tasks,
+            entries: Vec::new(),
+            footer: Vec::new(),
+            records: Vec::new(),
+            loaded: Loaded::default(),
+        }
+    }
+
+    fn run(mut self) -> Result<Vec<(usize, Loaded)>> {
+        let mut all = Vec::new();
+        while let Some(group) = self.tasks.take() {
+            self.load_group(self.tasks.shards(group))?;
+            all.push((group, std::mem::take(&mut self.loaded)));
+        }
+        Ok(all)
+    }
+
+    fn load_group(&mut self, shards: Range<usize>) -> Result<()> {
+        self.gather(&shards)?;
+        let mut entries = std::mem::take(&mut self.entries);
+        let begins = by_shard(&mut entries, shards.clone(), |entry| entry.hash);
+        let ends = begins.iter().zip(begins.iter().skip(1));
+        for (shard, (begin, end)) in self.loader.shards.iter().skip(shards.start).zip(ends) {
+            let own = entries.get_mut(*begin..*end).unwrap_or_default();
+            own.sort_unstable();
+            self.settle(own)?;
+            self.loaded.records += self.records.len() as u64;
+            shard.lock().index = IndexShard::made_of(&self.records, self.loader.geometry);
+        }
+        self.entries = entries;
+        Ok(())
+    }
+
+    /// Gathers what has not expired of these shards from all footers.
+    fn gather(&mut self, shards: &Range<usize>) -> Result<()> {
+        let Loader { geometry, now, segments, observer, .. } = *self.loader;
+        self.entries.clear();
+        for segment in segments {
+            let (_, entries) = segment.read_entries(&mut self.footer)?;
+            for entry in entries {
+                let alive = entry.expires_at(segment.base) > now;
+                if alive && shards.contains(&entry.hash.shard()) {
+                    let location = Location { slot: segment.slot, offset: entry.offset };
+                    let place = (geometry.pack(location) << 1) | u64::from(entry.forget);
+                    self.entries.push(Entry { hash: entry.hash, place });
+                }
+            }
+            let read = self.tasks.read.fetch_add(1, Ordering::Relaxed) + 1;
+            observer.tell(Phase::Index, read, segments.len() * self.tasks.groups);
+        }
+        Ok(())
+    }
+
+    /// Finds the records that count among a shard's entries, which are in order.
+    fn settle(&mut self, entries: &[Entry]) -> Result<()> {
+        self.records.clear();
+        for equal in entries.chunk_by(|one, next| one.hash == next.hash) {
+            match equal {
+                [only] if only.is_forget() => {}
+                [only] => self.records.push((only.hash, only.location(self.loader.geometry))),
+                several => self.settle_equal(several)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides between entries whose hashes are equal, which may be of one key or of several.
+    fn settle_equal(&mut self, equal: &[Entry]) -> Result<()> {
+        let Loader { geometry, table, .. } = *self.loader;
+        let place = |entry: Entry| (entry.hash, entry.location(geometry));
+        let (forgets, records): (Vec<Entry>, Vec<Entry>) =
+            equal.iter().partition(|entry| entry.is_forget());
+        let before = self.records.len();
+        let mut known: Vec<(Identity, (KeyHash, Location))> = Vec::new();
+        for entry in records {
+            match identity(table, entry.location(geometry))? {
+                Some(identity) => known.push((identity, place(entry))),
+                None => self.records.push(place(entry)),
+            }
+        }
+        // The newest of each key first, and only that.
+        known.sort_unstable_by(|(one, _), (other, _)| {
+            one.of_key().cmp(&other.of_key()).then(other.order.cmp(&one.order))
+        });
+        known.dedup_by(|(older, _), (newest, _)| older.of_key() == newest.of_key());
+        let mut unreadable = Vec::new();
+        for entry in forgets {
+            let location = entry.location(geometry);
+            let Some(forget) = identity(table, location)? else {
+                unreadable.push(location);
+                continue;
+            };
+            known.retain(|(record, (_, place))| {
+                let hidden = record.of_key() == forget.of_key() && record.order < forget.order;
+                !hidden || self.is_spared(*place)
+            });
+        }
+        self.records.extend(known.into_iter().map(|(_, place)| place));
+        if self.records.len() > before {
+            self.loaded.damage.extend(unreadable.into_iter().map(|location| DamageReport {
+                file: location.slot.file_name(),
+                offset: u64::from(location.offset),
+                bytes: 0,
+                what: "a forget cannot be read: the record that it hides may be back".into(),
+            }));
+        }
+        Ok(())
+    }
+
+    /// Whether a record outlives its forget: never, but for a bug that is there on purpose.
+    fn is_spared(&self, record: Location) -> bool {
+        let is_copy = |segment: Arc<Segment>| segment.kind == SegmentKind::Compacted;
+        sabotage::is_on(Bug::UndeadCopy) && self.loader.table.get(record.slot).is_some_and(is_copy)
+    }
+}
+
+#[cfg(test)]
+mod tests;
