@@ -18,6 +18,7 @@
 
 mod batch;
 mod catalog;
+mod choice;
 mod claim;
 mod commit;
 mod compact;
@@ -28,6 +29,8 @@ mod flight;
 mod forget;
 mod limits;
 mod lookup;
+mod pace;
+mod pause;
 mod poison;
 #[cfg(any(test, feature = "simulation"))]
 mod probe;
@@ -56,7 +59,11 @@ pub(crate) use batch::Ticket;
 pub(crate) use claim::{Decided, Decision, Granted, LateRecord, OpenClaim};
 pub use environment::Environment;
 pub(crate) use flight::{Completed, Flight, State};
+pub use compact::Compacted;
 pub(crate) use lookup::Found;
+pub(crate) use pace::Pace;
+pub use pause::CompactionPause;
+pub use prune::Pruned;
 pub(crate) use recovery::{Claims, Data, Directory, create, each_frame, look, record_of, recover};
 pub use recovery::{DamageReport, RecoveryReport};
 pub(crate) use segment::{Contents, Segment};
@@ -70,6 +77,7 @@ use crate::index::{Geometry, KeyHasher, SHARDS};
 use crate::options::{Durability, Options};
 use catalog::Catalog;
 use limits::Limits;
+use pace::Density;
 use poison::Poison;
 use queue::CommitQueue;
 use segment::SegmentTable;
@@ -146,6 +154,12 @@ struct Upkeep {
     expiry_told: AtomicBool,
     /// Segments that cannot be compacted: they are let be until they expire.
     left_alone: Mutex<BTreeSet<SegmentId>>,
+    density: Density,
+    /// Who wants pruning and compaction to pause, and who waits for one to end.
+    pauses: AtomicUsize,
+    hurrying: AtomicUsize,
+    /// Whether the store's threads are to end.
+    stopping: AtomicBool,
 }
 
 #[derive(Debug, Default)]
