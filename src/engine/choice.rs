@@ -31,8 +31,10 @@ const MAX_OUTPUTS: u64 = 2;
 const MAX_INPUTS: usize = 64;
 /// What a byte that is moved counts, against a byte that is given back, in percent.
 const MOVE_COST_PERCENT: u64 = 50;
+/// How full the last of several outputs must be.
+const LEAST_FILL_PERCENT: u64 = 75;
 /// How many are tried as the first of a group.
-const MAX_SEEDS: usize = 16;
+const MAX_SEEDS: usize = 64;
 
 /// What is known of a sealed segment that has not wholly expired.
 #[derive(Debug, Clone, Copy)]
@@ -91,7 +93,8 @@ pub(crate) fn choose(candidates: &[Candidate], store: &Conditions) -> Option<Cho
     let mut seeds = sparse.clone();
     seeds.sort_by_key(|at| std::cmp::Reverse(of(at).map(|one| worth(&one, store))));
     let group = seeds.iter().take(MAX_SEEDS).filter_map(of).find_map(|seed| {
-        let like = sparse.iter().copied().filter(|at| of(at).is_some_and(|one| like(&one, &seed, store)));
+        let like =
+            sparse.iter().copied().filter(|at| of(at).is_some_and(|one| like(&one, &seed, store)));
         group(like.collect(), candidates, store)
     });
     let mixed = || group_of_any(&sparse, candidates, store);
@@ -130,7 +133,10 @@ fn group(sorted: Vec<usize>, all: &[Candidate], store: &Conditions) -> Option<Ve
         let inputs = before as u64 + 1;
         let freed = inputs.saturating_sub(outputs) * store.segment_bytes;
         let profit = freed.saturating_sub(alive * MOVE_COST_PERCENT / 100);
-        if profit > best {
+        // What little would begin another output fills one better next time.
+        let last = alive - outputs.saturating_sub(1) * capacity;
+        let fills = outputs <= 1 || last * 100 >= capacity * LEAST_FILL_PERCENT;
+        if profit > best && fills {
             (best, count) = (profit, before + 1);
         }
     }
@@ -139,3 +145,6 @@ fn group(sorted: Vec<usize>, all: &[Candidate], store: &Conditions) -> Option<Ve
     group.sort_unstable();
     (count > 0).then_some(group)
 }
+
+#[cfg(test)]
+mod tests;

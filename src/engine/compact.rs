@@ -160,7 +160,7 @@ impl Engine {
     fn compact(&self, inputs: &[Arc<Segment>], pace: &mut Pace) -> Result<bool> {
         let mut copies = Copies::default();
         let copied = match self.find_survivors(inputs) {
-            Ok(survivors) => self.copy(inputs, &survivors, &mut copies, pace),
+            Ok(survivors) => self.copy_durably(inputs, &survivors, &mut copies, pace),
             Err(stopped) => Ok(Err(stopped)),
         };
         let Copies { outputs, moves, .. } = copies;
@@ -196,6 +196,22 @@ impl Engine {
             inputs.iter().filter_map(|segment| self.table.take(segment.slot)).collect();
         self.catalog.lock().retire(gone);
         Ok(true)
+    }
+
+    /// Copies survivors. What made the others dead is on disk before the last trace of them goes: a
+    /// power cut that takes a forget back must find its record.
+    fn copy_durably(
+        &self,
+        inputs: &[Arc<Segment>],
+        survivors: &[Survivor],
+        copies: &mut Copies,
+        pace: &mut Pace,
+    ) -> Result<std::result::Result<(), Stopped>> {
+        if self.interval_ms().is_some() {
+            self.wait(self.everything())?;
+            self.sync_now()?;
+        }
+        self.copy(inputs, survivors, copies, pace)
     }
 
     /// What is alive, those of like expiry together. A forget lives as long as what it hides could;

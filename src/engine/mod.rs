@@ -57,9 +57,9 @@ use parking_lot::{Condvar, Mutex};
 
 pub(crate) use batch::Ticket;
 pub(crate) use claim::{Decided, Decision, Granted, LateRecord, OpenClaim};
+pub use compact::Compacted;
 pub use environment::Environment;
 pub(crate) use flight::{Completed, Flight, State};
-pub use compact::Compacted;
 pub(crate) use lookup::Found;
 pub(crate) use pace::Pace;
 pub use pause::CompactionPause;
@@ -98,6 +98,7 @@ pub(crate) struct Engine {
     pub(crate) time: StoreClock,
     pub(crate) timers: Arc<Timers>,
     pub(crate) recovered: RecoveryReport,
+    has_threads: bool,
     store_id: StoreId,
     base: StoreTime,
     segment_size: u32,
@@ -210,6 +211,7 @@ impl Engine {
             time: parts.time,
             timers: Arc::default(),
             recovered: parts.recovered,
+            has_threads: parts.threads,
             shards: parts.shards,
             poison: Poison::default(),
             table: parts.table,

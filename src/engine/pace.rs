@@ -34,7 +34,9 @@ enum Kind {
 
 impl Pace {
     pub(crate) fn background(engine: &Engine) -> Self {
-        Self { kind: Kind::Background, rested_at_ms: engine.time.monotonic_ms() }
+        // Without threads there is nobody that a rest would leave room to.
+        let kind = if engine.has_threads { Kind::Background } else { Kind::Pressed };
+        Self { kind, rested_at_ms: engine.time.monotonic_ms() }
     }
 
     pub(crate) const fn hurried() -> Self {

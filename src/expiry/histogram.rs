@@ -154,8 +154,7 @@ mod tests {
                 1..=10 => 60 * DAY,
                 _ => DAY,
             };
-            let records: Vec<_> =
-                (0..50_000).map(|i| (StoreTime(i * 20 + ttl(i)), 100)).collect();
+            let records: Vec<_> = (0..50_000).map(|i| (StoreTime(i * 20 + ttl(i)), 100)).collect();
             let histogram = ExpiryHistogram::new(records.iter().copied());
             // A day after the last was made, give or take five minutes.
             let now = StoreTime(50_000 * 20 + DAY + 300_000);

@@ -10,6 +10,7 @@ use super::interlude::within;
 use super::profile::{Length, Profile};
 use super::step::{Action, Advance, End, next};
 use super::world::World;
+use crate::Store;
 use crate::index::with_masked_hashes;
 use crate::simulation::{Disk, Fault, Survival};
 
@@ -151,9 +152,32 @@ impl World {
         }
     }
 
-    /// Prunes, or else compacts.
+    /// Prunes, or else compacts; now and then as a caller or the store itself would. Counted and not
+    /// drawn, for the draws of a schedule to stay what they are.
     fn rewrite(&self) {
         let Some(store) = self.store() else { return };
+        self.hit("rewrites");
+        let count = self.coverage.borrow().count("rewrites");
+        let pause = match count % 16 {
+            3 => Some(store.pause_compaction()),
+            7 => {
+                self.hit("asked to prune");
+                return drop(store.prune());
+            }
+            11 => {
+                self.hit("asked to compact");
+                return drop(store.compact());
+            }
+            15 => None,
+            _ => return self.rewrite_once(&store),
+        };
+        let rewrote = store.step_rewrite();
+        if rewrote && pause.is_some() {
+            self.break_promise("a paused store rewrites by itself".into());
+        }
+    }
+
+    fn rewrite_once(&self, store: &Store) {
         if store.step_prune() {
             self.hit("pruned a segment");
         } else if store.step_compact() {
