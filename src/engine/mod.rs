@@ -61,6 +61,7 @@ pub use compact::Compacted;
 pub use environment::Environment;
 pub(crate) use flight::{Completed, Flight, State};
 pub(crate) use lookup::Found;
+#[cfg(any(test, feature = "simulation"))]
 pub(crate) use pace::Pace;
 pub use pause::CompactionPause;
 pub use prune::Pruned;

@@ -152,8 +152,8 @@ impl World {
         }
     }
 
-    /// Prunes, or else compacts; now and then as a caller or the store itself would. Counted and not
-    /// drawn, for the draws of a schedule to stay what they are.
+    /// Prunes, or else compacts; now and then as a caller or the store itself would. It is counted
+    /// and not drawn, for the draws of a schedule to stay what they are.
     fn rewrite(&self) {
         let Some(store) = self.store() else { return };
         self.hit("rewrites");

@@ -1,3 +1,5 @@
+//! What is chosen on synthetic histograms, and what never is.
+
 use proptest::prelude::*;
 
 use super::*;
