@@ -48,7 +48,7 @@ mod store;
 mod tests;
 mod types;
 
-pub use engine::{DamageReport, RecoveryReport, Stats};
+pub use engine::{Compacted, CompactionPause, DamageReport, Pruned, RecoveryReport, Stats};
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{StoreId, StoreTime, Token};
 pub use inspect::{

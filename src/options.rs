@@ -63,6 +63,7 @@ pub struct Options {
     pub(crate) max_new_keys_per_scope: Option<u64>,
     pub(crate) segment_bytes: u32,
     pub(crate) observer: Observer,
+    pub(crate) compaction_bytes_per_s: u64,
 }
 
 impl Default for Options {
@@ -88,6 +89,7 @@ impl Default for Options {
             max_new_keys_per_scope: None,
             segment_bytes: 64 << 20,
             observer: Observer::default(),
+            compaction_bytes_per_s: 16 << 20,
         }
     }
 }
@@ -161,6 +163,10 @@ impl Options {
         /// The size of a segment file: a power of two from 64 KiB to 1 GiB, fixed when the store is
         /// created. Default: 64 MiB.
         segment_bytes: u32 = segment_bytes;
+        /// How many bytes a second the store's own compaction may write. It goes faster where it
+        /// would fall behind, or room is short, and [`Store::compact`](crate::Store::compact) goes
+        /// as fast as it can. Default: 16 MiB.
+        compaction_bytes_per_s: u64 = compaction_bytes_per_s;
     }
 
     /// Lets claims be held without a deadline: until they end, or the process does.
@@ -210,6 +216,12 @@ impl Options {
                 "a segment of {size} bytes: it must be a power of two from 65536 (64 KiB) \
                  to 1073741824 (1 GiB)"
             )));
+        }
+        if self.compaction_bytes_per_s == 0 {
+            return Err(Error::invalid(
+                "compaction_bytes_per_s is 0: nothing would ever be given back \
+                 (Store::pause_compaction pauses it)",
+            ));
         }
         if self.max_in_flight == 0 {
             return Err(Error::invalid("max_in_flight is 0: nothing could ever be claimed"));

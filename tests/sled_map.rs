@@ -79,7 +79,9 @@ fn the_same_operations_give_the_same_answers_as_sleds_map() {
                 }
                 4..7 => both.forget(&name),
                 7 => both.release(&name),
-                8 if numbers.below(50) == 0 => both.store.compact(),
+                8 if numbers.below(50) == 0 => {
+                    both.store.compact().wait().expect("compacted");
+                }
                 _ => both.look(&name),
             }
         }

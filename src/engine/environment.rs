@@ -21,6 +21,20 @@ pub struct Environment {
 }
 
 impl Environment {
+    /// A directory of the machine, made if it is missing, under a clock that is driven by hand.
+    ///
+    /// # Errors
+    /// What the system says.
+    #[cfg(any(test, feature = "simulation"))]
+    pub fn in_directory(
+        path: &std::path::Path,
+        clock: Arc<dyn Clock>,
+        threads: bool,
+    ) -> std::io::Result<Self> {
+        let disk = Arc::new(crate::disk::RealDisk::create(path)?);
+        Ok(Self { disk, clock, random: Arc::new(RealRandom), threads })
+    }
+
     /// The real world.
     pub(crate) fn real(disk: Arc<dyn Disk>) -> Self {
         Self { disk, clock: Arc::new(RealClock), random: Arc::new(RealRandom), threads: true }

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::Slot;
 
 /// Free files beyond the spare ones that are kept for what is to come: at least this many, and a
-/// quarter of the segments in use.
+/// sixteenth of the segments in use, which is more than one compaction gives back.
 const KEPT_FREE: usize = 4;
 
 #[derive(Debug)]
@@ -178,7 +178,7 @@ impl Files {
     /// Removes one file if more are free than `in_use` segments are likely to need; returns whether
     /// it did.
     pub(crate) fn remove_surplus(&mut self, in_use: usize) -> bool {
-        self.free.len() > SPARES + KEPT_FREE.max(in_use / 4) && self.remove_last()
+        self.free.len() > SPARES + KEPT_FREE.max(in_use / 16) && self.remove_last()
     }
 
     /// Removes the free file of the highest slot. Were it there again after a crash it would be

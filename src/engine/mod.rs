@@ -18,6 +18,7 @@
 
 mod batch;
 mod catalog;
+mod choice;
 mod claim;
 mod commit;
 mod compact;
@@ -28,6 +29,8 @@ mod flight;
 mod forget;
 mod limits;
 mod lookup;
+mod pace;
+mod pause;
 mod poison;
 #[cfg(any(test, feature = "simulation"))]
 mod probe;
@@ -54,9 +57,14 @@ use parking_lot::{Condvar, Mutex};
 
 pub(crate) use batch::Ticket;
 pub(crate) use claim::{Decided, Decision, Granted, LateRecord, OpenClaim};
+pub use compact::Compacted;
 pub use environment::Environment;
 pub(crate) use flight::{Completed, Flight, State};
 pub(crate) use lookup::Found;
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) use pace::Pace;
+pub use pause::CompactionPause;
+pub use prune::Pruned;
 pub(crate) use recovery::{Claims, Data, Directory, create, each_frame, look, record_of, recover};
 pub use recovery::{DamageReport, RecoveryReport};
 pub(crate) use segment::{Contents, Segment};
@@ -70,6 +78,7 @@ use crate::index::{Geometry, KeyHasher, SHARDS};
 use crate::options::{Durability, Options};
 use catalog::Catalog;
 use limits::Limits;
+use pace::Density;
 use poison::Poison;
 use queue::CommitQueue;
 use segment::SegmentTable;
@@ -90,6 +99,7 @@ pub(crate) struct Engine {
     pub(crate) time: StoreClock,
     pub(crate) timers: Arc<Timers>,
     pub(crate) recovered: RecoveryReport,
+    has_threads: bool,
     store_id: StoreId,
     base: StoreTime,
     segment_size: u32,
@@ -146,6 +156,12 @@ struct Upkeep {
     expiry_told: AtomicBool,
     /// Segments that cannot be compacted: they are let be until they expire.
     left_alone: Mutex<BTreeSet<SegmentId>>,
+    density: Density,
+    /// Who wants pruning and compaction to pause, and who waits for one to end.
+    pauses: AtomicUsize,
+    hurrying: AtomicUsize,
+    /// Whether the store's threads are to end.
+    stopping: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -196,6 +212,7 @@ impl Engine {
             time: parts.time,
             timers: Arc::default(),
             recovered: parts.recovered,
+            has_threads: parts.threads,
             shards: parts.shards,
             poison: Poison::default(),
             table: parts.table,

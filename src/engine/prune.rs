@@ -1,73 +1,131 @@
-//! Pruning: a segment whose last record has expired is dropped whole.
+//! Pruning: segments whose last record has expired are dropped whole.
 //!
-//! Its index entries go first, a few at a time, then the manifest lets go of it, then its file is
-//! recycled. No record is read: the footer says what there is.
+//! Their index entries go first, then the manifest lets go of them, then their files are recycled.
+//! No record is read: the footers say what there is. Whoever asks for it has the expired records of
+//! other segments removed from the index, too; their bytes stay until compaction.
 
 use std::sync::Arc;
 
 use super::Engine;
+use super::pace::Pace;
 use super::segment::Segment;
 use crate::error::Result;
+use crate::ids::StoreTime;
 use crate::index::Location;
-use crate::log::Footer;
+use crate::log::{Footer, FooterEntry};
 use crate::sabotage::{self, Bug};
+
+/// Segments that one change of the manifest drops.
+const AT_A_TIME: usize = 16;
+
+/// What [`Store::prune`](crate::Store::prune) did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Pruned {
+    /// Expired records that were removed.
+    pub records: u64,
+    /// Segments that were dropped whole.
+    pub segments: u64,
+    /// Bytes of their files, which are ready for use again.
+    pub bytes: u64,
+}
 
 impl Engine {
     /// Whether a segment could be dropped whole.
     pub(crate) fn has_expired_segment(&self) -> bool {
-        self.expired_segment().is_some()
+        !self.expired_segments().is_empty()
     }
 
-    fn expired_segment(&self) -> Option<Arc<Segment>> {
+    fn expired_segments(&self) -> Vec<Arc<Segment>> {
         let early_ms = u64::from(sabotage::is_on(Bug::EarlyPrune));
         let now = self.time.now().plus_ms(early_ms);
-        self.table
-            .all()
-            .into_iter()
-            .find(|segment| segment.is_sealed() && segment.contents().latest_expiry <= now)
+        let mut expired = self.table.all();
+        expired.retain(|segment| segment.is_sealed() && segment.contents().latest_expiry <= now);
+        expired.truncate(AT_A_TIME);
+        expired
     }
 
-    /// Step: drops one segment whose records have all expired. Returns whether there was one.
-    pub(crate) fn step_prune(&self) -> bool {
+    /// Step: drops segments whose records have all expired. Returns how many there were.
+    pub(crate) fn step_prune(&self, pace: &mut Pace) -> u64 {
         let alone = self.rewriting.lock();
         if self.is_poisoned() || self.check_open().is_err() {
-            return false;
+            return 0;
         }
-        let Some(segment) = self.expired_segment() else { return false };
-        match self.drop_segment(&segment) {
+        let segments = self.expired_segments();
+        if segments.is_empty() {
+            return 0;
+        }
+        match self.drop_segments(&segments, pace) {
             Ok(()) => {
-                self.counters.dropped_segments.add(1);
-                true
+                self.counters.dropped_segments.add(segments.len() as u64);
+                segments.len() as u64
             }
             Err(error) => {
                 drop(alone);
                 if !error.is_shortage() {
                     self.fail(error);
                 }
-                false
+                0
             }
         }
     }
 
-    fn drop_segment(&self, segment: &Arc<Segment>) -> Result<()> {
-        self.unlist(segment);
-        self.upkeep.left_alone.lock().remove(&segment.id);
-        self.release_segments(std::slice::from_ref(segment), &[])
+    /// Drops all that has expired by now.
+    pub(crate) fn prune(&self) -> Result<Pruned> {
+        let hurry = self.upkeep.hurry();
+        self.check_writable()?;
+        let mut pace = Pace::hurried();
+        let before = self.counters.pruned.get();
+        let mut segments = 0;
+        loop {
+            match self.step_prune(&mut pace) {
+                0 => break,
+                dropped => segments += dropped,
+            }
+        }
+        self.check_writable()?;
+        let alone = self.rewriting.lock();
+        let now = self.time.now();
+        for segment in self.table.all() {
+            self.unlist_expired(&segment, now, &mut pace);
+        }
+        drop((alone, hurry));
+        let records = self.counters.pruned.get() - before;
+        Ok(Pruned { records, segments, bytes: segments * u64::from(self.segment_size) })
+    }
+
+    fn drop_segments(&self, segments: &[Arc<Segment>], pace: &mut Pace) -> Result<()> {
+        for segment in segments {
+            self.unlist(segment, pace);
+            self.upkeep.left_alone.lock().remove(&segment.id);
+        }
+        self.release_segments(segments, &[])
     }
 
     /// Removes a segment's records from the index: all of them, or a look at one left behind would
     /// lead nowhere.
-    pub(crate) fn unlist(&self, segment: &Segment) {
+    pub(crate) fn unlist(&self, segment: &Segment, pace: &mut Pace) {
         // What the footer would have said can be had from the index, at the price of walking all of
         // it.
         let Ok(Footer { entries, .. }) = segment.read_footer() else {
             return self.unlist_slow(segment);
         };
+        self.unlist_entries(segment, entries.iter(), pace);
+    }
+
+    fn unlist_entries<'a>(
+        &self,
+        segment: &Segment,
+        entries: impl Iterator<Item = &'a FooterEntry>,
+        pace: &mut Pace,
+    ) {
         let mut removed = 0;
-        for entry in entries.iter().filter(|entry| !entry.forget) {
+        for (count, entry) in entries.filter(|entry| !entry.forget).enumerate() {
             let location = Location { slot: segment.slot, offset: entry.offset };
             let mut shard = self.shard(entry.hash).lock();
             removed += u64::from(shard.index.remove(self.geometry, entry.hash, location));
+            drop(shard);
+            pace.breathe(count);
         }
         self.counters.pruned.add(removed);
     }
@@ -77,6 +135,18 @@ impl Engine {
             let removed = shard.lock().index.remove_slot(self.geometry, segment.slot);
             self.counters.pruned.add(removed as u64);
         }
+    }
+
+    /// Removes what has expired of a segment from the index. Records whose place cannot be read are
+    /// left to be met by a reader.
+    fn unlist_expired(&self, segment: &Segment, now: StoreTime, pace: &mut Pace) {
+        let entries = match segment.is_sealed() {
+            true if segment.first_expiry() > now => return,
+            true => segment.read_footer().map(|footer| footer.entries).unwrap_or_default(),
+            false => segment.contents().entries.clone(),
+        };
+        let expired = |entry: &&FooterEntry| entry.expires_at(segment.base) <= now;
+        self.unlist_entries(segment, entries.iter().filter(expired), pace);
     }
 
     /// Replaces segments in the manifest, and recycles the old ones' files.

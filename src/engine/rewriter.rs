@@ -1,7 +1,7 @@
 //! Writes surviving records into a fresh segment: what compaction and recovery make.
 //!
 //! Frames keep their tokens; their place, and so their checksums, are new. Nothing is reachable
-//! before the caller names the segment in the manifest, so nothing is synced before the end.
+//! before the caller names the segment in the manifest, so nothing need be synced before the end.
 
 use std::sync::Arc;
 
@@ -23,6 +23,8 @@ pub(crate) struct Rewriter {
     previous: u32,
     sequence: u64,
     time: StoreTime,
+    /// Bytes written since they were last synced.
+    unsynced: u64,
 }
 
 impl Rewriter {
@@ -34,6 +36,7 @@ impl Rewriter {
             previous: 0,
             sequence: 0,
             time,
+            unsynced: 0,
         }
     }
 
@@ -57,6 +60,17 @@ impl Rewriter {
         let mut contents = self.segment.contents();
         self.segment.note_entry(&mut contents, entry);
         Ok(entry.offset)
+    }
+
+    /// Syncs what was written since the last time, if anything was: then no sync ever has much to
+    /// write. Returns how many bytes that were.
+    pub(crate) fn sync_piece(&mut self) -> Result<u64> {
+        if self.unsynced > 0 {
+            let name = self.segment.slot.file_name();
+            let synced = self.segment.file.sync();
+            synced.map_err(|error| Error::io(format_args!("syncing {name}"), error))?;
+        }
+        Ok(std::mem::take(&mut self.unsynced))
     }
 
     /// Writes what is left and the footer, and syncs.
@@ -84,6 +98,7 @@ impl Rewriter {
             .write_at(&self.bytes, u64::from(offset))
             .map_err(|error| Error::io(format_args!("writing {name} at {offset}"), error))?;
         self.tail += self.bytes.len() as u32;
+        self.unsynced += self.bytes.len() as u64;
         let mut contents = self.segment.contents();
         contents.data_end = self.tail;
         contents.highest = Token(self.sequence);

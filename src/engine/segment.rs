@@ -143,6 +143,19 @@ impl Segment {
         self.dead_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Bytes of its data and its footer.
+    pub(crate) fn taken_bytes(&self) -> u64 {
+        let contents = self.contents.lock();
+        let data = contents.data_end.saturating_sub(SEGMENT_HEADER as u32);
+        u64::from(data) + Footer::space(contents.records as usize) as u64
+    }
+
+    /// When the first of a sealed segment's records expires, or has expired.
+    pub(crate) fn first_expiry(&self) -> StoreTime {
+        let contents = self.contents.lock();
+        contents.expiries.as_ref().map_or(StoreTime(u64::MAX), ExpiryHistogram::first)
+    }
+
     /// Bytes that compaction would give back at `now`; never overstated by more than the overlap of
     /// what was replaced and what has expired.
     pub(crate) fn reclaimable_bytes(&self, now: StoreTime) -> u64 {
@@ -150,6 +163,11 @@ impl Segment {
         let expired = contents.expiries.as_ref().map_or(0, |expiries| expiries.expired_bytes(now));
         let dead = self.dead_bytes.load(Ordering::Relaxed);
         (expired + dead).min(u64::from(contents.data_end))
+    }
+
+    /// What could be given back of a sealed segment.
+    pub(crate) fn debt_bytes(&self, now: StoreTime) -> u64 {
+        if self.is_sealed() { self.reclaimable_bytes(now) } else { 0 }
     }
 
     /// Reads the frame at `offset` and hands it to `take`.

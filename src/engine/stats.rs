@@ -30,7 +30,28 @@ pub(crate) struct Counters {
     pub(crate) pruned: Counter,
     pub(crate) dropped_segments: Counter,
     pub(crate) compactions: Counter,
+    pub(crate) compacted_segments: Counter,
+    pub(crate) compaction_outputs: Counter,
     pub(crate) compacted_bytes: Counter,
+    pub(crate) footer_bytes: Counter,
+}
+
+/// What all compactions took and made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CompactionCounts {
+    pub(crate) inputs: u64,
+    pub(crate) outputs: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Counters {
+    pub(crate) fn compaction(&self) -> CompactionCounts {
+        CompactionCounts {
+            inputs: self.compacted_segments.get(),
+            outputs: self.compaction_outputs.get(),
+            bytes: self.compacted_bytes.get(),
+        }
+    }
 }
 
 /// What a store holds and has done. Counts of events are since it was opened.
@@ -65,12 +86,22 @@ pub struct Stats {
     pub dropped_segments: u64,
     /// Compactions.
     pub compactions: u64,
+    /// Segments whose survivors compactions moved.
+    pub compacted_segments: u64,
     /// Bytes that compactions wrote.
     pub compacted_bytes: u64,
+    /// Bytes of dead records that were not given back yet: those of sealed segments whose record
+    /// has expired or was replaced or forgotten since the store was opened, roughly and not
+    /// overstated.
+    pub debt_bytes: u64,
+    /// Whether pruning and compaction are paused.
+    pub compaction_paused: bool,
     /// Batches written to the log.
     pub batches: u64,
     /// Bytes written to the log.
     pub log_bytes: u64,
+    /// Bytes of the log's footers.
+    pub footer_bytes: u64,
     /// Syncs of the log.
     pub syncs: u64,
     /// Bytes of zeros written to fresh segment files.
@@ -91,6 +122,17 @@ pub struct Stats {
     pub poisoned: bool,
 }
 
+impl Stats {
+    /// Bytes written to segments a byte of the log: footers and what compactions moved included,
+    /// the zeros of fresh files ([`zero_filled_bytes`](Self::zero_filled_bytes)) and the manifest
+    /// not.
+    #[must_use]
+    pub fn write_amplification(&self) -> f64 {
+        let all = self.log_bytes + self.footer_bytes + self.compacted_bytes;
+        all as f64 / self.log_bytes.max(1) as f64
+    }
+}
+
 impl Engine {
     /// Reads all counters. Not free: it visits every shard.
     pub(crate) fn stats(&self) -> Stats {
@@ -109,6 +151,7 @@ impl Engine {
             completions += shard.counts.completions;
         }
         let counters = &self.counters;
+        let (segments, now) = (self.table.all(), self.time.now());
         Stats {
             records,
             in_flight: self.limits.in_flight(),
@@ -124,16 +167,20 @@ impl Engine {
             pruned: counters.pruned.get(),
             dropped_segments: counters.dropped_segments.get(),
             compactions: counters.compactions.get(),
+            compacted_segments: counters.compacted_segments.get(),
             compacted_bytes: counters.compacted_bytes.get(),
+            debt_bytes: segments.iter().map(|segment| segment.debt_bytes(now)).sum(),
+            compaction_paused: self.is_paused(),
             batches: log.batches,
             log_bytes: log.bytes,
+            footer_bytes: counters.footer_bytes.get(),
             syncs: log.syncs,
             zero_filled_bytes,
-            segments: self.table.all().len() as u64,
+            segments: segments.len() as u64,
             spare_segments,
             disk_bytes,
             index_bytes,
-            store_time: self.time.now(),
+            store_time: now,
             held_back_ms: self.time.held_back_ms(),
             poisoned: self.is_poisoned(),
         }

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use super::catalog::{Need, SPARES, Urgency};
 use super::flight::{Flight, State};
+use super::pace::Pace;
 use super::segment::Segment;
 use super::signal::Wakers;
 use super::{Engine, NextSegments, TOKEN_BLOCK};
 use crate::error::{Error, Result};
 use crate::ids::Token;
-use crate::log::{FLAG_CLEAN, SegmentKind};
+use crate::log::{FLAG_CLEAN, Footer, SegmentKind};
 use crate::options::Durability;
 use crate::sabotage::{self, Bug};
 
@@ -58,12 +59,19 @@ impl Engine {
             }
             wanted.compact = false;
             drop(wanted);
-            while self.step_prune() || self.step_compact() {
+            while self.step_rewrite() {
                 if self.upkeep.wanted.lock().stop {
                     return;
                 }
             }
         }
+    }
+
+    /// Step: what the compaction thread does next, at its own pace, unless it is paused. Returns
+    /// whether there was anything.
+    pub(crate) fn step_rewrite(&self) -> bool {
+        let mut pace = Pace::background(self);
+        !self.is_paused() && (self.step_prune(&mut pace) > 0 || self.step_compact(pace))
     }
 
     /// Wakes upkeep, and on wish compaction with it.
@@ -76,6 +84,7 @@ impl Engine {
 
     /// Ends the upkeep and compaction threads.
     pub(crate) fn stop_upkeep(&self) {
+        self.upkeep.stopping.store(true, Ordering::Relaxed);
         self.upkeep.wanted.lock().stop = true;
         self.upkeep.wake.notify_all();
     }
@@ -92,7 +101,7 @@ impl Engine {
             self.vouch();
             self.write_time();
             self.sync_interval();
-            if self.has_expired_segment() || self.choose_inputs().is_some() {
+            if !self.is_paused() && (self.has_expired_segment() || self.has_debt()) {
                 self.upkeep.wanted.lock().compact = true;
                 self.upkeep.wake.notify_all();
             }
@@ -142,6 +151,8 @@ impl Engine {
 
     fn seal(&self, segment: &Segment) -> Result<()> {
         segment.seal()?;
+        let records = segment.contents().records;
+        self.counters.footer_bytes.add(Footer::space(records as usize) as u64);
         let sealed = self.catalog.lock().mark_sealed(segment.id, self.time.now());
         // Without room for the manifest the segment only stays unsealed there, which recovery can
         // read.

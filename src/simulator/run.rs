@@ -10,6 +10,7 @@ use super::interlude::within;
 use super::profile::{Length, Profile};
 use super::step::{Action, Advance, End, next};
 use super::world::World;
+use crate::Store;
 use crate::index::with_masked_hashes;
 use crate::simulation::{Disk, Fault, Survival};
 
@@ -157,9 +158,36 @@ impl World {
         }
     }
 
-    /// Prunes, or else compacts; false if there was nothing to give back.
+    /// Prunes, or else compacts; now and then as a caller or the store itself would. It is counted
+    /// and not drawn, for the draws of a schedule to stay what they are. False if there was nothing
+    /// to give back, or if it was asked for in another way.
     pub(crate) fn rewrite(&self) -> bool {
         let Some(store) = self.store() else { return false };
+        self.hit("rewrites");
+        let count = self.coverage.borrow().count("rewrites");
+        let pause = match count % 16 {
+            3 => Some(store.pause_compaction()),
+            7 => {
+                self.hit("asked to prune");
+                drop(store.prune());
+                return false;
+            }
+            11 => {
+                self.hit("asked to compact");
+                drop(store.compact());
+                return false;
+            }
+            15 => None,
+            _ => return self.rewrite_once(&store),
+        };
+        let rewrote = store.step_rewrite();
+        if rewrote && pause.is_some() {
+            self.break_promise("a paused store rewrites by itself".into());
+        }
+        rewrote
+    }
+
+    fn rewrite_once(&self, store: &Store) -> bool {
         if store.step_prune() {
             self.hit("pruned a segment");
             return true;

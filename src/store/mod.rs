@@ -32,7 +32,7 @@ pub use outcome::{InFlight, Late, Mismatch, Outcome};
 pub use record::{Entry, Record};
 pub use unresolved::{Resolution, Unresolved};
 
-use crate::engine::{Found, RecoveryReport, Stats};
+use crate::engine::{Compacted, CompactionPause, Found, Pruned, RecoveryReport, Stats, Ticket};
 use crate::error::Result;
 use crate::ids::StoreId;
 use crate::options::Options;
@@ -245,15 +245,34 @@ impl Store {
         CloseCall::new(self.inner.clone(), timeout)
     }
 
-    /// Drops segments whose records have all expired, on this thread, rather than in the
-    /// background.
-    pub fn prune(&self) {
-        while self.inner.engine.step_prune() {}
+    /// Removes every record that has expired by now, rather than in the background: whole segments
+    /// give their room back at once, other records leave memory and give theirs back when their
+    /// segment is compacted. It works on the calling thread, as fast as it can, also while
+    /// compaction is paused.
+    ///
+    /// # Errors
+    /// [`Poisoned`](crate::ErrorKind::Poisoned), [`Closed`](crate::ErrorKind::Closed).
+    pub fn prune(&self) -> Pending<Pruned> {
+        let pruned = self.inner.engine.prune();
+        Pending::new(self.inner.clone(), pruned.map(|pruned| (pruned, Ticket::DONE)))
     }
 
-    /// Gives dead bytes back, on this thread, rather than in the background.
-    pub fn compact(&self) {
-        while self.inner.engine.step_compact() {}
+    /// Gives back what is dead by now, rather than in the background and once it is much: moves
+    /// what lives in mostly dead segments, and drops the expired ones. It works on the calling
+    /// thread, as fast as it can, also while compaction is paused.
+    ///
+    /// # Errors
+    /// As [`prune`](Self::prune).
+    pub fn compact(&self) -> Pending<Compacted> {
+        let compacted = self.inner.engine.compact_all();
+        Pending::new(self.inner.clone(), compacted.map(|done| (done, Ticket::DONE)))
+    }
+
+    /// Keeps the store from pruning and compacting by itself until the value is dropped: while a
+    /// copy is made, or for a busy hour. Disk and memory in use grow meanwhile. What runs when it
+    /// is called is waited for.
+    pub fn pause_compaction(&self) -> CompactionPause {
+        self.inner.engine.pause_compaction()
     }
 }
 
@@ -289,6 +308,9 @@ impl Future for FlushCall {
         std::task::Poll::Ready(written.and_then(|()| self.pending.inner().engine.sync_now()))
     }
 }
+
+#[cfg(any(test, feature = "simulation"))]
+use crate::engine::Pace;
 
 /// The steps a store takes in the background, for tests that take them in their own order.
 #[cfg(any(test, feature = "simulation"))]
@@ -339,13 +361,18 @@ impl Store {
         self.inner.engine.step_upkeep().rest
     }
 
-    /// Drops one expired segment; false if there was none.
+    /// Drops expired segments; false if there were none.
     pub fn step_prune(&self) -> bool {
-        self.inner.engine.step_prune()
+        self.inner.engine.step_prune(&mut Pace::hurried()) > 0
     }
 
-    /// One compaction; false if none was worth it.
+    /// One compaction, as [`compact`](Self::compact) would make it; false if none was worth it.
     pub fn step_compact(&self) -> bool {
-        self.inner.engine.step_compact()
+        self.inner.engine.step_compact(Pace::hurried())
+    }
+
+    /// What the compaction thread would do next; false if that is nothing.
+    pub fn step_rewrite(&self) -> bool {
+        self.inner.engine.step_rewrite()
     }
 }

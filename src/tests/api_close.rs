@@ -41,8 +41,8 @@ fn a_closed_store_refuses_everything_and_changes_nothing() {
     let other = world.open();
     let calls = world.disk.counters();
     assert_closed(&store);
-    store.prune();
-    store.compact();
+    let _ = store.prune().wait();
+    let _ = store.compact().wait();
     store.step_upkeep();
     store.step_commit();
     assert_eq!(

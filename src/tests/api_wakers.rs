@@ -40,8 +40,8 @@ impl Wake for Meddler {
         }
         drop(again);
         drop(self.store.forget(&scope("acct"), &key("a")));
-        self.store.prune();
-        self.store.compact();
+        let _ = self.store.prune().wait();
+        let _ = self.store.compact().wait();
     }
 }
 

@@ -13,8 +13,8 @@ fn promise_7_upkeep_after_a_close_drops_no_claims() {
     drop(claim(&store, "held"));
     store.close(Duration::ZERO).wait().expect("closed");
     let calls = world.disk.calls();
-    store.prune();
-    store.compact();
+    let _ = store.prune().wait();
+    let _ = store.compact().wait();
     store.step_upkeep();
     assert_eq!(world.disk.calls(), calls, "the directory is somebody else's by now");
     let store = world.open();

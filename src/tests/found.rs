@@ -85,7 +85,7 @@ fn move_what_lies_where_a_replaced_record_was(pad: usize) -> bool {
     // A share of the records' spread must be over before a segment counts as mostly dead.
     world.advance(Duration::from_secs(2700));
     store.step_upkeep();
-    store.compact();
+    let _ = store.compact().wait();
     assert!(store.stats().compactions > 0);
     again.complete(StoredResponse::new("new")).wait().expect("completed");
     assert_eq!(body(&store, "a").as_deref(), Some(&b"new"[..]));

@@ -145,7 +145,7 @@ fn promise_6_a_segment_with_a_forget_outlives_what_it_hides_by_the_clock_of_foot
         fill_segment(&store, name);
     }
     world.advance(HALF_HOUR);
-    store.prune();
+    store.prune().wait().expect("pruned");
     world.crash(Survival::Everything, 0);
     drop(store);
     let claim = claim(&world.open(), "a");

@@ -305,7 +305,7 @@ fn a_listing_survives_compaction_and_recycling() {
         execute(&store, &format!("key-{i}"), &"x".repeat(1000));
         store.step_upkeep();
     }
-    for i in (0..300).filter(|i| i % 5 > 0) {
+    for i in (0..300).filter(|i| i % 10 > 0) {
         store.forget(&scope("acct"), &key(&format!("key-{i}"))).wait().expect("forgotten");
     }
     store.step_upkeep();
@@ -328,7 +328,7 @@ fn a_listing_survives_compaction_and_recycling() {
     assert!(before.len() > 3 && ids().iter().all(|id| !before.contains(id)));
     seen.extend(keys.map(|row| row.expect("a row").key.to_string()));
     seen.sort();
-    let mut expected: Vec<_> = (0..300).step_by(5).map(|i| format!("key-{i}")).collect();
+    let mut expected: Vec<_> = (0..300).step_by(10).map(|i| format!("key-{i}")).collect();
     expected.sort();
     assert_eq!(seen, expected);
 }

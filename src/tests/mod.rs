@@ -30,6 +30,7 @@ mod inspect;
 mod inspect_damage;
 mod interval;
 mod ledger;
+mod lifecycle;
 mod linear;
 mod misdirected_sweep;
 mod model;

@@ -74,7 +74,7 @@ fn an_early_prune_shows_in_the_last_millisecond_of_a_record() {
         let store = world.open();
         fill_segment(&store, "x");
         world.advance(HALF_HOUR - Duration::from_millis(1));
-        store.prune();
+        let _ = store.prune().wait();
         body(&store, "x-0").is_some()
     });
 }
@@ -131,7 +131,7 @@ fn an_undead_copy_shows_after_a_forget_and_a_crash() {
         let mut world = World::with(Options::new().ttl(HALF_HOUR));
         let store = world.open();
         sparse_segments(&world, &store);
-        store.compact();
+        let _ = store.compact().wait();
         assert!(store.stats().compactions > 0);
         assert!(store.forget(&scope("acct"), &key("long-1")).wait().expect("forgotten"));
         assert!(body(&store, "long-1").is_none());
@@ -201,7 +201,7 @@ fn an_old_segment_taken_for_the_new_shows_after_a_crash() {
             }
             world.advance(HALF_HOUR);
             store.step_upkeep();
-            store.prune();
+            let _ = store.prune().wait();
         }
         fill_segment(&store, "y");
         drop(claim_on_drop(&store, "a", DropPolicy::Unresolved));
