@@ -137,6 +137,20 @@ fn every_deliberate_bug_is_found_from_fresh_seeds() {
     });
 }
 
+/// Bugs that what clients were told gives away: nobody else judges here.
+#[test]
+fn histories_alone_give_deliberate_bugs_away() {
+    for bug in Bug::ALL.iter().copied() {
+        let begin = Instant::now();
+        let found = (0..4000).find_map(|seed| {
+            let simulation = Simulation::new(seed).judged_by_histories();
+            let failure = simulation.with_bug(bug).run().err()?;
+            Some((seed, failure.broken().lines().next().unwrap_or_default().to_owned()))
+        });
+        println!("{bug:22} {found:?} {:.2} s", begin.elapsed().as_secs_f64());
+    }
+}
+
 #[test]
 fn a_failure_is_cut_down_to_the_steps_it_takes() {
     let failure = (0..100)

@@ -50,7 +50,7 @@ fn run(seed: u64, clock: Arc<dyn Clock>, habits: &Habits, pass: &(dyn Fn() + Syn
             });
         }
     });
-    recorder.into_history()
+    recorder.history()
 }
 
 /// Store time minus monotonic time: the same as long as a store is open, and no clock leaps.
