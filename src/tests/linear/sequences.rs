@@ -20,7 +20,7 @@ const CLIENTS: u32 = 4;
 
 fn habits() -> Habits {
     Habits {
-        forgets: true,
+        forgets: 1,
         keys: 3,
         ttls_ms: vec![30, 400, 3_600_000],
         leases_ms: vec![20, 200],

@@ -14,10 +14,11 @@ use crate::tests::chaos::{ChaosDisk, How};
 use crate::{Options, Store};
 
 const THREADS: u32 = 8;
+/// How many calls each of them makes, at least: a history has a thousand.
 const CALLS: u64 = 125;
 const START_MS: u64 = 1_790_000_000_000;
 
-/// A history of a thousand calls.
+/// A history of a thousand calls, or a few more.
 fn run(seed: u64, clock: Arc<dyn Clock>, habits: &Habits, pass: &(dyn Fn() + Sync)) -> History {
     let environment = Environment {
         // Its syncs let other threads run.
@@ -40,7 +41,7 @@ fn run(seed: u64, clock: Arc<dyn Clock>, habits: &Habits, pass: &(dyn Fn() + Syn
                 let seed = (seed << 8) + u64::from(process);
                 let mut client = Client::new(process, seed, store, (recorder, habits), now_ms);
                 start.wait();
-                for _ in 0..CALLS {
+                while client.calls < CALLS {
                     client.act();
                     if client.numbers.below(8) == 0 {
                         pass();
@@ -64,15 +65,37 @@ fn start_of_store_time(store: &Store, clock: &dyn Clock) -> u64 {
     }
 }
 
+/// A clock that others move. Reading it lets them run, so that time passes between any two
+/// readings of whoever reads twice.
+#[derive(Debug)]
+struct BusyClock(SimClock);
+
+impl Clock for BusyClock {
+    fn wall_ms(&self) -> u64 {
+        self.0.wall_ms()
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        std::thread::yield_now();
+        self.0.monotonic_ms()
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        self.0.monotonic_ns()
+    }
+
+    fn pause(&self, duration: Duration) {
+        self.0.pause(duration);
+    }
+}
+
 #[test]
 fn threads_on_a_clock_that_is_moved_are_linearizable() {
     let habits = Habits {
-        keys: 3,
-        // Longer than a completion is on its way to disk: until then it is replayed whatever its
-        // TTL.
-        ttls_ms: vec![200, 3_600_000],
+        keys: 4,
+        ttls_ms: vec![2, 30, 3_600_000],
         leases_ms: vec![5, 40, 60_000],
-        forgets: true,
+        forgets: 1,
         patience_ms: 0,
     };
     for seed in 0..histories(20) {
@@ -85,14 +108,31 @@ fn threads_on_a_clock_that_is_moved_are_linearizable() {
 #[test]
 fn threads_on_the_clock_of_the_machine_are_linearizable() {
     let habits = Habits {
-        keys: 3,
-        ttls_ms: vec![3_600_000],
+        keys: 4,
+        ttls_ms: vec![1, 5, 3_600_000],
         leases_ms: vec![1, 3, 60_000],
-        forgets: true,
+        forgets: 1,
         patience_ms: 2,
     };
     for seed in 0..histories(20) {
         let history = run(seed, Arc::new(RealClock), &habits, &std::thread::yield_now);
         assert_linearizable(&history.check(), seed);
+    }
+}
+
+/// A forget meets whatever else ends a record or a claim: expiries, takeovers, other forgets.
+#[test]
+fn threads_that_forget_what_is_ending_are_linearizable() {
+    let habits = Habits {
+        keys: 2,
+        ttls_ms: vec![3, 8],
+        leases_ms: vec![1, 4],
+        forgets: 8,
+        patience_ms: 0,
+    };
+    for seed in 0..histories(20) {
+        let clock = Arc::new(BusyClock(SimClock::new(START_MS)));
+        let pass = || clock.0.advance(Duration::from_millis(1));
+        assert_linearizable(&run(seed, clock.clone(), &habits, &pass).check(), seed);
     }
 }

@@ -123,12 +123,18 @@ impl Moment<'_> {
         }
     }
 
-    /// Its completion has expired and is not on disk yet: its claim is in flight until then.
+    /// Its completion has expired and is not on disk yet: its claim is in flight until then. Who is
+    /// told of a mismatch waits for the disk.
     fn expire_on_its_way(&mut self, record: Record) {
-        if self.operation.invoked < record.told {
-            let at_ms = record.completed.end(record.ttl_ms).max(self.at_ms);
-            self.leave(Phase::Done(Record { is_over: true, ..record }), at_ms, 0);
+        if self.operation.invoked >= record.told {
+            return;
         }
+        let told = match self.operation.is_durable() {
+            true => record.told.min(self.operation.returned),
+            false => record.told,
+        };
+        let at_ms = record.completed.end(record.ttl_ms).max(self.at_ms);
+        self.leave(Phase::Done(Record { is_over: true, told, ..record }), at_ms, 0);
     }
 
     fn mismatch(&mut self, asked: &Flight) {
