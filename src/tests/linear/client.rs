@@ -20,7 +20,7 @@ pub(super) struct Habits {
     pub(super) keys: u64,
     pub(super) ttls_ms: Vec<u64>,
     pub(super) leases_ms: Vec<u64>,
-    /// How many of twenty calls forget, where others look.
+    /// How many of twenty calls forget.
     pub(super) forgets: u64,
     /// For how long it waits for somebody else's claim, if it does.
     pub(super) patience_ms: u64,
@@ -56,8 +56,10 @@ impl<'a> Client<'a> {
     /// Anything.
     pub(super) fn act(&mut self) {
         let key = self.numbers.below(self.habits.keys) as u32;
+        if self.numbers.below(20) < self.habits.forgets {
+            return self.forget(key);
+        }
         match self.numbers.below(20) {
-            choice if choice >= 20 - self.habits.forgets => self.forget(key),
             0..=6 => self.claim(key),
             7..=10 => self.complete(),
             11 => self.release(),
