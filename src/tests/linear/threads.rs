@@ -131,15 +131,11 @@ fn threads_on_the_clock_of_the_machine_are_linearizable() {
 /// A forget meets whatever else ends a record or a claim: expiries, takeovers, other forgets.
 #[test]
 fn threads_that_forget_what_is_ending_are_linearizable() {
-    let habits = Habits {
-        keys: 3,
-        ttls_ms: vec![3, 8],
-        leases_ms: vec![1, 4],
-        forgets: 5,
-        patience_ms: 0,
-    };
+    let habits =
+        Habits { keys: 3, ttls_ms: vec![3, 8], leases_ms: vec![1, 4], forgets: 5, patience_ms: 0 };
     for seed in 0..histories(20) {
-        let clock = Arc::new(BusyClock { sim: SimClock::new(START_MS), readings: AtomicU64::new(0) });
+        let clock =
+            Arc::new(BusyClock { sim: SimClock::new(START_MS), readings: AtomicU64::new(0) });
         let pass = || clock.sim.advance(Duration::from_millis(1));
         assert_linearizable(&run(seed, clock.clone(), &habits, &pass).check(), seed);
     }

@@ -101,7 +101,9 @@ impl Moment<'_> {
             Phase::Held(flight) => flight,
             Phase::Done(record) => {
                 let same = record.fingerprint == asked.fingerprint && record.attempt == attempt;
-                return if same && left_ms.is_none() { self.expire_on_its_way(record) };
+                return if same && left_ms.is_none() {
+                    self.expire_on_its_way(record)
+                };
             }
             _ => return,
         };
