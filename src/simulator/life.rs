@@ -237,7 +237,7 @@ impl World {
         }
         let begin = self.times(&store);
         if self.profile.interval.is_some() && bound != Bound::Told {
-            self.witness.stop(Cut::PowerCut);
+            self.witness.stop(Cut::Power);
         }
         self.witness.reopened(begin);
         let Some(seen) = self.see_all(&store) else { return };

@@ -33,7 +33,7 @@ const CLIENTS: u32 = 0;
 pub(crate) enum Cut {
     Leap,
     SetBack,
-    PowerCut,
+    Power,
     Damage,
     Length,
 }
@@ -44,7 +44,7 @@ impl Cut {
         match self {
             Self::Leap => "not heard: after a leap",
             Self::SetBack => "not heard: after store time was set back",
-            Self::PowerCut => "not heard: after a power cut between syncs",
+            Self::Power => "not heard: after a power cut between syncs",
             Self::Damage => "not heard: after damage",
             Self::Length => "not heard: after too many others",
         }

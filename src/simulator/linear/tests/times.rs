@@ -191,7 +191,7 @@ fn promise_6_a_completion_that_expired_on_its_way_is_in_flight() {
     }
 }
 
-/// Who was told of a mismatch has waited for the disk: nobody finds the completion on its way after.
+/// A mismatch waits for the disk: after it nobody finds the completion on its way.
 #[test]
 fn promise_6_a_mismatch_says_that_a_completion_is_on_disk() {
     let on_its_way = Response::InFlight { attempt: 1, lease_left_ms: None };
@@ -203,6 +203,8 @@ fn promise_6_a_mismatch_says_that_a_completion_is_on_disk() {
         let hand = Hand::new();
         hand.won(0, 5, 1);
         hand.invoke(0, complete(5));
+        // So it is completed.
+        hand.told(2, Call::Extend { token: 5, lease_ms: LEASE_MS }, Response::LeaseLost);
         hand.advance(TTL_MS);
         hand.told(1, first.0, first.1);
         hand.told(1, then.0, then.1);
