@@ -6,8 +6,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::linear::answer;
+use super::linear::history::Call;
+use super::linear::recorder::Told;
 use super::model::{Ask, KeyId, Model, Seen, Times, Verdict, body_of, checkpoint_of};
 use super::watch::Watch;
+use super::witness::Heard;
 use super::world::World;
 use crate::{
     Claim, ClaimRequest, DropPolicy, Error, ErrorKind, Key, Outcome, Resolution, Result, Scope,
@@ -67,14 +71,20 @@ impl Client {
             .on_drop(ask.policy)
             .ttl(Duration::from_millis(ask.ttl_ms))
             .lease(Duration::from_millis(ask.lease_ms));
+        let heard = Call::Claim {
+            fingerprint: request.fingerprint,
+            policy: ask.policy,
+            ttl_ms: ask.ttl_ms,
+            lease_ms: Some(ask.lease_ms),
+        };
         let call = self.store.claim(request);
-        let mut told = self.watch(ask, call).await;
+        let mut told = self.watch(heard, ask, call).await;
         for _ in 0..2 {
             told = match told {
                 Ok(Outcome::InFlight(flight)) if self.world.dice.percent(60) => {
                     self.world.hit("a client waits for another");
                     let limit = self.world.dice.pick(&[0, 100, 10_000, 100_000], 100);
-                    self.watch(ask, flight.wait(Duration::from_millis(limit))).await
+                    self.watch(heard, ask, flight.wait(Duration::from_millis(limit))).await
                 }
                 other => other,
             };
@@ -84,8 +94,12 @@ impl Client {
         }
     }
 
-    fn watch<C: super::watch::Decides>(&self, ask: Ask, call: C) -> Watch<C> {
-        Watch::new(self.world.clone(), self.store.clone(), ask, call)
+    fn watch<C: super::watch::Decides>(&self, heard: Call, ask: Ask, call: C) -> Watch<C> {
+        Watch::new(self.hear(ask.key, heard), self.store.clone(), ask, call)
+    }
+
+    fn hear(&self, key: KeyId, call: Call) -> Heard {
+        Heard::begin(&self.world, key, call)
     }
 
     // ---- holding a claim ------------------------------------------------------------------------
@@ -113,13 +127,17 @@ impl Client {
         let mut size = self.world.dice.pick(self.world.profile.sizes, 10);
         while let Some(claim) = held.claim.take() {
             let token = claim.token().get();
-            let call = claim.complete(StoredResponse::new(body_of(token, size)));
+            let response = StoredResponse::new(body_of(token, size));
             let key = held.key;
+            let answer = answer::digest(&response);
+            let heard = self.hear(key, Call::Complete { token, answer });
+            let call = claim.complete(response);
             let told = self
                 .settle("a completion", call, |model, times, reply| {
                     model.complete(key, token, size, times, reply)
                 })
                 .await;
+            heard.told(answer::complete(&told));
             self.world.note([4, key as u64, token], || {
                 format!("key {key} completed by {token} with {size} bytes: {told:?}")
             });
@@ -144,11 +162,13 @@ impl Client {
     async fn release(&self, held: &mut Held) {
         let Some(claim) = held.claim.take() else { return };
         let (key, token) = (held.key, claim.token().get());
+        let heard = self.hear(key, Call::Release { token });
         let told = self
             .settle("a release", claim.release(), |model, times, reply| {
                 model.release(key, token, times, reply)
             })
             .await;
+        heard.told(answer::done(&told));
         self.world.note([5, key as u64, token], || format!("key {key} released: {told:?}"));
     }
 
@@ -158,12 +178,15 @@ impl Client {
         self.world.next_number.set(number + 1);
         let Some(checkpoint) = checkpoint_of(number) else { return };
         let (key, token) = (held.key, claim.token().get());
+        let saved = answer::digest_of_checkpoint(&checkpoint);
+        let heard = self.hear(key, Call::Checkpoint { token, saved });
         let call = claim.save_checkpoint(checkpoint);
         let told = self
             .settle("a checkpoint", call, |model, times, reply| {
                 model.checkpoint(key, token, number, times, reply)
             })
             .await;
+        heard.told(answer::done(&told));
         self.world.note([6, key as u64, number], || format!("key {key} checkpoint: {told:?}"));
     }
 
@@ -171,7 +194,9 @@ impl Client {
         let Some(claim) = &held.claim else { return };
         let (key, token) = (held.key, claim.token().get());
         let lease_ms = self.world.dice.pick(&[1, 5_000, 100_000], 1000);
+        let heard = self.hear(key, Call::Extend { token, lease_ms });
         let told = claim.extend(Duration::from_millis(lease_ms));
+        heard.told(answer::done(&told));
         let times = self.world.times(&self.store);
         self.world.note([7, key as u64, token], || format!("key {key} extended: {told:?}"));
         if let Some(reply) = self.reply("an extension", &told) {
@@ -184,13 +209,16 @@ impl Client {
     async fn look(&self, key: KeyId, scope: Scope, name: Key) {
         let look = self.world.model.borrow_mut().begin_look(key);
         let begin = self.world.times(&self.store);
+        let heard = self.hear(key, Call::Get);
         let call = self.store.get(&scope, &name);
         let times = begin.until(self.world.times(&self.store));
         let pages = self.world.model.borrow().shown_to(&look);
         if !self.world.dead.get() {
             self.world.model.borrow_mut().end_look();
         }
-        match call.await {
+        let told = call.await;
+        heard.told(answer::get(&told));
+        match told {
             Err(error) => self.world.check_error("a look", &error),
             Ok(entry) => {
                 let seen = Seen::new(entry.as_ref());
@@ -210,18 +238,17 @@ impl Client {
     async fn resolve(&self, key: KeyId, scope: Scope, name: Key) {
         let token = self.world.model.borrow().page(key).flight.as_ref().map(|f| f.token);
         let size = self.world.dice.percent(50).then_some(12);
-        let resolution = match size {
-            Some(size) => {
-                Resolution::Completed(StoredResponse::new(body_of(token.unwrap_or(0), size)))
-            }
-            None => Resolution::NotExecuted,
-        };
+        let response = size.map(|size| StoredResponse::new(body_of(token.unwrap_or(0), size)));
+        let answer = response.as_ref().map(answer::digest);
+        let resolution = response.map_or(Resolution::NotExecuted, Resolution::Completed);
+        let heard = self.hear(key, Call::Resolve { answer });
         let call = self.store.resolve(&scope, &name, resolution);
         let told = self
             .settle("a resolution", call, |model, times, reply| {
                 model.resolve(key, size, times, reply)
             })
             .await;
+        heard.told(answer::done(&told));
         if told.is_ok() {
             self.world.hit("resolved");
         }
@@ -231,6 +258,7 @@ impl Client {
     async fn forget(&self, key: KeyId, scope: Scope, name: Key) {
         let look = self.world.model.borrow_mut().begin_look(key);
         let begin = self.world.times(&self.store);
+        let heard = self.hear(key, Call::Forget);
         let mut call = self.store.forget(&scope, &name);
         let mut first = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut call).poll(cx))).await;
         let times = begin.until(self.world.times(&self.store));
@@ -250,6 +278,10 @@ impl Client {
         if first.is_pending() {
             first = Poll::Ready(call.await);
         }
+        heard.told(match &first {
+            Poll::Ready(told) => answer::forget(told),
+            Poll::Pending => Told::Unknown,
+        });
         self.world.note([10, key as u64, 0], || format!("key {key} forgotten: {first:?}"));
         match (first, number) {
             (Poll::Ready(Ok(was)), Some(number)) => {
@@ -372,7 +404,11 @@ impl Drop for Held {
         let token = claim.token().get();
         let usable = !store.engine().is_poisoned() && !world.is_closed(store);
         let is_held_only = usable || world.dead.get();
+        let heard = Heard::begin(world, self.key, Call::Drop { token });
         drop(claim);
+        if usable {
+            heard.done();
+        }
         if world.dead.get() {
             return;
         }

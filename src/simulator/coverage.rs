@@ -12,8 +12,12 @@ pub struct Coverage {
 
 /// What there is to come across, in groups.
 #[rustfmt::skip]
-const KNOWN: [(&str, &[&str]); 7] = [
+const KNOWN: [(&str, &[&str]); 8] = [
     ("runs", &["clients", "recovered", "steps"]),
+    ("calls for the checker of histories", &[
+        "heard", "not heard: after a leap", "not heard: after a power cut between syncs",
+        "not heard: after damage", "not heard: after store time was set back",
+    ]),
     ("outcomes of claims", &[
         "outcome: claimed", "outcome: claimed by takeover", "outcome: claimed, late",
         "outcome: expired", "outcome: in flight", "outcome: mismatch", "outcome: replay",

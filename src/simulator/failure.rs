@@ -77,7 +77,7 @@ impl Failure {
     /// The command that plays it again.
     #[must_use]
     pub fn command(&self) -> String {
-        let Simulation { seed, length, bug, kept } = &self.simulation;
+        let Simulation { seed, length, bug, kept, .. } = &self.simulation;
         let mut line =
             format!("cargo run --release --features cli,simulation -- simulate --seed {seed}");
         match length {

@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use super::dice::derive;
 use super::interlude::InterludeDisk;
+use super::linear::answer;
+use super::linear::history::Call;
+use super::linear::recorder::End;
 use super::model::{Bound, Found, Seen};
 use super::profile::Weather;
+use super::witness::Cut;
 use super::world::World;
 use crate::simulation::{Clock, Disk, Environment, Fault, SimClock, SimRandom, Survival};
 use crate::{ErrorKind, Store};
@@ -33,6 +37,7 @@ impl World {
         let disk = self.disk();
         self.dead.set(true);
         self.note_astray();
+        self.witness.ended(End::Crash, self.clock.borrow().monotonic_ms());
         disk.crash_at(disk.calls());
         self.bury();
         self.note([20, survival as u64, 0], || format!("crash: {survival:?}"));
@@ -96,10 +101,13 @@ impl World {
             return;
         }
         let logged = self.model.borrow().logged();
+        let mut end = End::Crash;
         if is_whole && !self.trouble.get() {
             self.tell_model(|model| model.synced(logged));
+            end = End::Close;
         }
         self.note_astray();
+        self.witness.ended(end, self.clock.borrow().monotonic_ms());
         let disk = self.disk().crash(Survival::Everything, 0);
         *self.disk.borrow_mut() = disk;
         if self.dice.percent(30) {
@@ -237,6 +245,10 @@ impl World {
         }
         self.astray.set(false);
         let begin = self.times(&store);
+        if self.profile.interval.is_some() && bound != Bound::Told {
+            self.witness.stop(Cut::Power);
+        }
+        self.witness.reopened(begin);
         let Some(seen) = self.see_all(&store) else { return };
         let times = begin.until(self.times(&store));
         for (key, seen) in seen.iter().enumerate() {
@@ -257,7 +269,10 @@ impl World {
         let mut all = Vec::with_capacity(self.profile.keys);
         for key in 0..self.profile.keys {
             let (scope, name) = Self::name(key)?;
-            match store.get(&scope, &name).wait() {
+            let heard = self.hear(key, Call::Get);
+            let told = store.get(&scope, &name).wait();
+            self.hear_told(heard, answer::get(&told));
+            match told {
                 Ok(entry) => all.push(Seen::new(entry.as_ref())),
                 Err(error) if self.is_rotten() && error.kind() == ErrorKind::Corrupt => {
                     self.hit("damage: a record cannot be read");
@@ -320,6 +335,7 @@ impl World {
         }
         if disk.flip_bit(name, *at as u64, self.dice.below(8) as u8).is_ok() {
             self.rotten.set(true);
+            self.witness.stop(Cut::Damage);
             self.hit("damage: a bit flips");
             self.say(|| format!("a bit of byte {at} of {name} flips"));
         }

@@ -4,7 +4,8 @@
 //! [steps](step). Clients are tasks on an [executor](executor) without threads; the disk, the clock
 //! and randomness are simulated; in the middle of a disk call [others may run](interlude), time may
 //! pass, or the machine may go off. Every decision is judged by a [model](model) in the moment it
-//! is taken, and after each crash the next process must find what the model says it may.
+//! is taken, and after each crash the next process must find what the model says it may. What
+//! clients are told is [written down](witness) as well, and [must be linearizable](linear).
 //!
 //! Two runs of a seed are the same, to the byte.
 
@@ -27,6 +28,7 @@ mod simulation;
 mod step;
 mod steps;
 mod watch;
+mod witness;
 mod world;
 
 pub use coverage::Coverage;

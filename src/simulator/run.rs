@@ -7,8 +7,10 @@ use super::client::Client;
 use super::coverage::Coverage;
 use super::dice::derive;
 use super::interlude::within;
-use super::profile::{Length, Profile};
+use super::profile::Profile;
+use super::simulation::Simulation;
 use super::step::{Action, Advance, End, next};
+use super::witness::WORK;
 use super::world::World;
 use crate::Store;
 use crate::index::with_masked_hashes;
@@ -31,22 +33,24 @@ pub(crate) enum Turn {
     Stop,
 }
 
-/// Plays those steps of a seed's schedule that `turn` names.
+/// Plays those steps of a simulation's schedule that `turn` names.
 pub(crate) fn play(
-    seed: u64,
-    length: Length,
+    simulation: &Simulation,
     traced: bool,
     turn: &mut dyn FnMut(u64) -> Turn,
 ) -> Played {
-    let profile = Profile::draw(seed, length);
+    let seed = simulation.seed;
+    let profile = Profile::draw(seed, simulation.length);
     with_masked_hashes(profile.hash_mask, || {
         let world = World::new(profile, traced);
+        world.only_histories.set(simulation.only_histories);
         let played = within(&world, || catch_unwind(AssertUnwindSafe(|| world.play(seed, turn))));
         if let Err(panic) = played {
             let said = panic.downcast_ref::<String>().map(String::as_str);
             let said = said.or(panic.downcast_ref::<&str>().copied()).unwrap_or("something");
             world.break_promise(format!("the store panics: {said}"));
         }
+        world.check_history();
         world.dead.set(true);
         world.clients.clear();
         world.set_store(None);
@@ -313,6 +317,28 @@ impl World {
         }
         self.check_counts();
         self.close();
+    }
+
+    /// What clients were told can be explained.
+    fn check_history(&self) {
+        if self.is_broken() {
+            return;
+        }
+        let history = self.witness.history();
+        {
+            let mut coverage = self.coverage.borrow_mut();
+            coverage.add("heard", history.len() as u64);
+            if let Some((why, calls)) = self.witness.missed() {
+                coverage.add(why.name(), calls);
+            }
+        }
+        let verdict = history.check_within(WORK);
+        self.only_histories.set(false);
+        if verdict.is_wrong() {
+            self.break_promise(verdict.to_string());
+        } else if !verdict.is_linearizable() {
+            self.hit("a history takes too much work");
+        }
     }
 
     /// What the store counts is what there is.

@@ -37,13 +37,15 @@ pub struct Simulation {
     pub(super) length: Length,
     pub(super) bug: Option<Bug>,
     pub(super) kept: Option<Steps>,
+    /// Whether the checker of histories is the only judge.
+    pub(super) only_histories: bool,
 }
 
 impl Simulation {
     /// The short schedule of a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { seed, length: Length::Short, bug: None, kept: None }
+        Self { seed, length: Length::Short, bug: None, kept: None, only_histories: false }
     }
 
     /// Plays a schedule of that length: it is another one, not a longer part of the same.
@@ -64,6 +66,13 @@ impl Simulation {
     #[must_use]
     pub fn with_bug(mut self, bug: Bug) -> Self {
         self.bug = Some(bug);
+        self
+    }
+
+    /// Lets nobody judge but the checker of histories.
+    #[cfg(test)]
+    pub(super) fn judged_by_histories(mut self) -> Self {
+        self.only_histories = true;
         self
     }
 
@@ -118,7 +127,7 @@ impl Simulation {
             last = step;
             if go_on(step).is_break() { Turn::Stop } else { Turn::Play }
         };
-        let mut run = || play(self.seed, self.length, traced, &mut turn);
+        let mut run = || play(self, traced, &mut turn);
         let played = match self.bug {
             Some(bug) => bug.run(run),
             None => run(),

@@ -137,6 +137,30 @@ fn every_deliberate_bug_is_found_from_fresh_seeds() {
     });
 }
 
+/// The first seed whose history is wrong with a bug, nobody else judging, and right without it.
+fn hunt_by_history(bug: Bug, most: u64) -> Option<u64> {
+    (0..most).find(|seed| {
+        let simulation = Simulation::new(*seed).judged_by_histories();
+        simulation.clone().with_bug(bug).run().is_err() && simulation.run().is_ok()
+    })
+}
+
+/// Each in some dozens of seeds: the others take hundreds, or no client is told of what they do.
+#[test]
+fn histories_alone_give_deliberate_bugs_away() {
+    for bug in [
+        Bug::SameToken,
+        Bug::ToldBeforeDurable,
+        Bug::HashForKey,
+        Bug::SkippedSync,
+        Bug::UndeadCopy,
+        Bug::UndeadClaim,
+        Bug::OldSegment,
+    ] {
+        assert!(hunt_by_history(bug, 2000).is_some(), "{bug} was not found");
+    }
+}
+
 #[test]
 fn a_failure_is_cut_down_to_the_steps_it_takes() {
     let failure = (0..100)

@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use super::linear::answer;
 use super::model::{Ask, Said};
+use super::witness::Heard;
 use super::world::World;
 use crate::engine::Decided;
 use crate::{ClaimCall, FlightCall, Outcome, Result, Store};
@@ -40,12 +42,14 @@ pub(crate) struct Watch<C: Decides> {
     ask: Ask,
     /// Taken when it is over, so that its drop comes before what follows from it.
     call: Option<C>,
+    heard: Option<Heard>,
     judged: Option<Judged>,
 }
 
 impl<C: Decides> Watch<C> {
-    pub(crate) fn new(world: Rc<World>, store: Store, ask: Ask, call: C) -> Self {
-        Self { world, store, ask, call: Some(call), judged: None }
+    pub(crate) fn new(heard: Heard, store: Store, ask: Ask, call: C) -> Self {
+        let world = heard.world.clone();
+        Self { world, store, ask, call: Some(call), heard: Some(heard), judged: None }
     }
 
     /// Tells the model what was decided in a poll.
@@ -104,7 +108,10 @@ impl<C: Decides> Future for Watch<C> {
             }
             world.model.borrow_mut().end_look();
         }
-        if polled.is_ready() {
+        if let Poll::Ready(told) = &polled {
+            if let Some(heard) = this.heard.take() {
+                heard.told(answer::claim(told));
+            }
             this.judged = None;
             this.call = None;
         }
@@ -118,7 +125,11 @@ impl<C: Decides> Drop for Watch<C> {
         let Some(call) = self.call.take() else { return };
         let world = self.world.clone();
         let usable = !self.store.engine().is_poisoned() && !world.is_closed(&self.store);
+        let back = self.heard.take().map(Heard::take_back);
         drop(call);
+        if let Some(back) = back.filter(|_| usable) {
+            back.done();
+        }
         let Some(Judged { said: Said::Claimed { token, .. }, .. }) = self.judged else { return };
         if world.dead.get() || !usable {
             return;

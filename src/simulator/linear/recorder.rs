@@ -130,12 +130,17 @@ impl Recorder {
     }
 
     /// All that was noted.
-    pub(crate) fn into_history(self) -> History {
-        let notes = self.processes.into_iter().flat_map(Mutex::into_inner);
-        let operations = notes.filter(|note| !note.is_refused).map(|note| note.operation);
-        let restarts = self.restarts.into_inner().into_iter().filter(|note| !note.is_open);
-        let restarts: Vec<_> = restarts.map(|note| note.operation).collect();
-        History::new(operations.collect(), &restarts)
+    pub(crate) fn history(&self) -> History {
+        let mut operations = Vec::new();
+        for notes in &self.processes {
+            let notes = notes.lock();
+            let heard = notes.iter().filter(|note| !note.is_refused);
+            operations.extend(heard.map(|note| note.operation));
+        }
+        let restarts = self.restarts.lock();
+        let over = restarts.iter().filter(|note| !note.is_open);
+        let restarts: Vec<_> = over.map(|note| note.operation).collect();
+        History::new(operations, &restarts)
     }
 
     fn next(&self) -> u64 {

@@ -20,7 +20,8 @@ pub(super) struct Habits {
     pub(super) keys: u64,
     pub(super) ttls_ms: Vec<u64>,
     pub(super) leases_ms: Vec<u64>,
-    pub(super) forgets: bool,
+    /// How many of twenty calls forget.
+    pub(super) forgets: u64,
     /// For how long it waits for somebody else's claim, if it does.
     pub(super) patience_ms: u64,
 }
@@ -32,6 +33,8 @@ pub(super) struct Client<'a> {
     recorder: &'a Recorder,
     habits: &'a Habits,
     now_ms: &'a (dyn Fn() -> u64 + Sync),
+    /// How many calls it has made.
+    pub(super) calls: u64,
     claims: Vec<(u32, Claim)>,
     /// Of claims that were ended, or lost, or not.
     contexts: Vec<(u32, ClaimContext)>,
@@ -47,12 +50,15 @@ impl<'a> Client<'a> {
     ) -> Self {
         let (claims, contexts) = (Vec::new(), Vec::new());
         let numbers = Numbers(seed);
-        Self { process, numbers, store, recorder, habits, now_ms, claims, contexts }
+        Self { process, numbers, store, recorder, habits, now_ms, calls: 0, claims, contexts }
     }
 
     /// Anything.
     pub(super) fn act(&mut self) {
         let key = self.numbers.below(self.habits.keys) as u32;
+        if self.numbers.below(20) < self.habits.forgets {
+            return self.forget(key);
+        }
         match self.numbers.below(20) {
             0..=6 => self.claim(key),
             7..=10 => self.complete(),
@@ -61,7 +67,6 @@ impl<'a> Client<'a> {
             13 => self.save_checkpoint(),
             14 => self.extend(),
             15 => self.resolve(key),
-            16 if self.habits.forgets => self.forget(key),
             _ => self.get(key),
         }
     }
@@ -78,7 +83,8 @@ impl<'a> Client<'a> {
         self.numbers.below(count) == 0
     }
 
-    fn invoke(&self, key: u32, call: Call) -> CallId {
+    fn invoke(&mut self, key: u32, call: Call) -> CallId {
+        self.calls += 1;
         self.recorder.invoke(self.process, key, call, (self.now_ms)())
     }
 

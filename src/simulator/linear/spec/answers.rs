@@ -97,7 +97,16 @@ impl Moment<'_> {
 
     /// Somebody else is executing, and his lease is not over.
     fn meet(&mut self, asked: &Flight, attempt: u32, left_ms: Option<u64>) {
-        let Phase::Held(flight) = self.state.phase else { return };
+        let flight = match self.state.phase {
+            Phase::Held(flight) => flight,
+            Phase::Done(record) => {
+                let same = record.fingerprint == asked.fingerprint && record.attempt == attempt;
+                return if same && left_ms.is_none() {
+                    self.expire_on_its_way(record)
+                };
+            }
+            _ => return,
+        };
         if flight.fingerprint != asked.fingerprint || flight.attempt != attempt {
             return;
         }
@@ -116,8 +125,28 @@ impl Moment<'_> {
         }
     }
 
+    /// Its completion has expired and is not on disk yet: its claim is in flight until then. Who is
+    /// told of a mismatch waits for the disk.
+    fn expire_on_its_way(&mut self, record: Record) {
+        if self.operation.invoked >= record.told {
+            return;
+        }
+        let told = match self.operation.is_durable() {
+            true => record.told.min(self.operation.returned),
+            false => record.told,
+        };
+        let at_ms = record.completed.end(record.ttl_ms).max(self.at_ms);
+        self.leave(Phase::Done(Record { is_over: true, told, ..record }), at_ms, 0);
+    }
+
     fn mismatch(&mut self, asked: &Flight) {
         let Some(Response::Mismatch { differs, in_flight }) = self.response() else { return };
+        if in_flight && let Phase::Done(record) = self.state.phase {
+            if asked.fingerprint.difference(&record.fingerprint) == Some(differs) {
+                self.expire_on_its_way(record);
+            }
+            return;
+        }
         let (fingerprint, phase) = match self.state.phase {
             Phase::Held(flight) | Phase::Unresolved(flight) => {
                 (flight.fingerprint, self.state.phase)

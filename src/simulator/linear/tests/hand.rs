@@ -66,7 +66,7 @@ impl Hand {
     }
 
     pub(super) fn verdict(self) -> Verdict {
-        self.recorder.into_history().check()
+        self.recorder.history().check()
     }
 
     #[track_caller]

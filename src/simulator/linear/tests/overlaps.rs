@@ -189,7 +189,7 @@ fn calls_that_were_refused_are_struck_out() {
     hand.won(0, 5, 1);
     hand.recorder.refused(hand.invoke(0, complete(5)));
     hand.told(1, Call::Get, Response::Held { token: 5, attempt: 1 });
-    let history = hand.recorder.into_history();
+    let history = hand.recorder.history();
     assert_eq!(history.len(), 2);
     history.check().assert_linearizable();
 }
@@ -206,7 +206,7 @@ fn too_much_work_is_told() {
     hand.advance(LEASE_MS);
     let checkpoint = Some(Digest(99));
     hand.told(2, claim(), Response::Claimed { token: 6, attempt: 2, checkpoint });
-    let verdict = hand.recorder.into_history().check_within(1_000);
+    let verdict = hand.recorder.history().check_within(1_000);
     assert!(matches!(verdict, Verdict::GaveUp { key: 0 }), "{verdict}");
 }
 

@@ -160,6 +160,58 @@ fn promise_6_a_dropped_claim_is_abandoned_when_upkeep_comes_by() {
     }
 }
 
+/// Nobody was told of the completion yet, so it may still be on its way to disk.
+#[test]
+fn promise_6_a_completion_that_expired_on_its_way_is_in_flight() {
+    let on_its_way = Response::InFlight { attempt: 1, lease_left_ms: None };
+    let mismatch = Response::Mismatch { differs: Difference::Payload, in_flight: true };
+    for (call, told) in [(claim(), on_its_way), (other_claim(), mismatch)] {
+        for (waited_ms, is_told, then, is_good) in [
+            (TTL_MS, false, claimed(6, 1), true),
+            (TTL_MS - 1, false, claimed(6, 1), false),
+            // It is on disk, and the key free.
+            (TTL_MS, true, claimed(6, 1), false),
+            (TTL_MS, false, claimed(6, 2), false),
+        ] {
+            let hand = Hand::new();
+            hand.won(0, 5, 1);
+            let (seen, completion) = (hand.seen(5, 1), hand.invoke(0, complete(5)));
+            if is_told {
+                hand.returned(completion, Response::Record(seen));
+            }
+            hand.advance(waited_ms);
+            hand.told(1, call, told);
+            if !is_told {
+                hand.returned(completion, Response::Record(seen));
+            }
+            hand.told(1, claim(), then);
+            let found = hand.verdict().is_linearizable();
+            assert_eq!(found, is_good, "{told:?} after {waited_ms} ms, {is_told}, {then:?}");
+        }
+    }
+}
+
+/// A mismatch waits for the disk: after it nobody finds the completion on its way.
+#[test]
+fn promise_6_a_mismatch_says_that_a_completion_is_on_disk() {
+    let on_its_way = Response::InFlight { attempt: 1, lease_left_ms: None };
+    let mismatch = Response::Mismatch { differs: Difference::Payload, in_flight: true };
+    for (first, then, is_good) in [
+        ((claim(), on_its_way), (other_claim(), mismatch), true),
+        ((other_claim(), mismatch), (claim(), on_its_way), false),
+    ] {
+        let hand = Hand::new();
+        hand.won(0, 5, 1);
+        hand.invoke(0, complete(5));
+        // So it is completed.
+        hand.told(2, Call::Extend { token: 5, lease_ms: LEASE_MS }, Response::LeaseLost);
+        hand.advance(TTL_MS);
+        hand.told(1, first.0, first.1);
+        hand.told(1, then.0, then.1);
+        assert_eq!(hand.verdict().is_linearizable(), is_good, "{first:?} {then:?}");
+    }
+}
+
 #[test]
 fn promise_6_late_retries_are_told_what_they_are_late_for() {
     let hand = Hand::new();
