@@ -23,6 +23,8 @@ const TRIAL_STREAM: u64 = 3;
 const TRIAL_RECORDS: u64 = 20_000;
 /// Records of either kind that are loaded in turn where they are mixed.
 const MIXED_RUN: u64 = 1000;
+/// The expiries are spread over so long: a peer's index lists its keys in no order then.
+const SPREAD_MS: u64 = 1000;
 /// What lives on lives longer than any run.
 const LONG_MS: u64 = 24 * 3600 * 1000;
 /// After the prune: what has been given back by then was given back soon.
@@ -105,24 +107,30 @@ fn live(variant: &Variant, round: u64, options: &Options) -> Life {
     life
 }
 
-/// Loads what expires and what lives on. Answers when the former expires: late enough for the load
+/// Loads what expires and what lives on. Answers when the last of the former expires: late enough for the load
 /// and the window before the prune.
 fn load(engine: &dyn Expiring, options: &Options) -> u64 {
     let started = Instant::now();
     let living_until = now_ms() + LONG_MS;
-    let requests = |stream, from, to| (from..to).map(move |number| Request::nth(stream, number));
-    engine.load(&mut requests(TRIAL_STREAM, 0, TRIAL_RECORDS), living_until);
+    let living = |stream, from: u64, to: u64| {
+        (from..to).map(move |number| (Request::nth(stream, number), living_until))
+    };
+    engine.load(&mut living(TRIAL_STREAM, 0, TRIAL_RECORDS));
     let a_record = started.elapsed() / TRIAL_RECORDS as u32;
-    let Options { records, living, mixed, window, .. } = *options;
-    let load_time = a_record * (records + living) as u32 * 3 / 2;
+    let Options { records, window, .. } = *options;
+    let load_time = a_record * (records + options.living) as u32 * 3 / 2;
     let spare = meter::SETTLE_LIMIT + window * 2;
     let expires_ms = now_ms() + (load_time + spare).as_millis() as u64;
-    let step = if mixed { MIXED_RUN } else { records.max(1) };
+    let expiring = |from: u64, to: u64| {
+        let expiry = move |number| expires_ms - (records - number) * SPREAD_MS / records;
+        (from..to).map(move |number| (Request::nth(EXPIRING_STREAM, number), expiry(number)))
+    };
+    let step = if options.mixed { MIXED_RUN } else { records.max(1) };
     for from in (0..records).step_by(step as usize) {
         let to = (from + step).min(records);
-        engine.load(&mut requests(EXPIRING_STREAM, from, to), expires_ms);
-        let share = |records_so_far| records_so_far * living / records;
-        engine.load(&mut requests(LIVING_STREAM, share(from), share(to)), living_until);
+        engine.load(&mut expiring(from, to));
+        let share = |so_far| so_far * options.living / records;
+        engine.load(&mut living(LIVING_STREAM, share(from), share(to)));
     }
     expires_ms
 }

@@ -1,7 +1,8 @@
 //! SQLite through rusqlite, compiled in: a transaction an operation, or one for all that queued.
 //!
 //! The write-ahead log with `synchronous=FULL` syncs once a commit. `NORMAL` syncs at checkpoints
-//! only: the interval variant asks for one every 100 ms.
+//! only: the interval variant asks for one every 100 ms. A table `WITHOUT ROWID` answers a lookup a
+//! fifth sooner, but takes half as much processor time again to write rows of this size.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -45,7 +46,7 @@ pub const VARIANTS: [Variant; 3] = [
 const LOAD_BATCH: usize = 20_000;
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS records
-    (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID";
+    (key BLOB PRIMARY KEY, value BLOB NOT NULL)";
 const CLAIM: &str = "INSERT INTO records VALUES (?1, ?2) ON CONFLICT DO NOTHING";
 const COMPLETE: &str = "INSERT INTO records VALUES (?1, ?2)
     ON CONFLICT DO UPDATE SET value = excluded.value";

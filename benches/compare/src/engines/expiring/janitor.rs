@@ -53,10 +53,11 @@ pub struct Janitor<S> {
 }
 
 impl<S: Indexed> Expiring for Janitor<S> {
-    fn load(&self, requests: &mut dyn Iterator<Item = Request>, expires_ms: u64) {
+    fn load(&self, requests: &mut dyn Iterator<Item = (Request, u64)>) {
         loop {
+            let steps = requests.take(LOAD_BATCH);
             let steps: Vec<_> =
-                requests.take(LOAD_BATCH).map(|request| Step::new(&request, expires_ms)).collect();
+                steps.map(|(request, expires_ms)| Step::new(&request, expires_ms)).collect();
             if steps.is_empty() {
                 break;
             }

@@ -13,6 +13,8 @@ mod redb;
 #[cfg(feature = "rocksdb")]
 mod rocksdb;
 #[cfg(feature = "rocksdb")]
+mod rocksdb_buckets;
+#[cfg(feature = "rocksdb")]
 mod rocksdb_filter;
 mod sqlite;
 
@@ -25,8 +27,8 @@ pub use janitor::{Indexed, Janitor, Step};
 
 /// A store of records that expire. Times are milliseconds since the program's first look.
 pub trait Expiring: Send + Sync {
-    /// Stores completed records that expire at this time, as fast as the engine can.
-    fn load(&self, requests: &mut dyn Iterator<Item = Request>, expires_ms: u64);
+    /// Stores completed records, each with its expiry, as fast as the engine can.
+    fn load(&self, requests: &mut dyn Iterator<Item = (Request, u64)>);
 
     /// Claims a new key and completes it, each durable before the next; false if refused.
     fn cycle(&self, request: &Request, expires_ms: u64) -> bool;
@@ -75,14 +77,9 @@ pub fn all() -> Vec<Variant> {
     let mut all = Vec::new();
     #[cfg(feature = "oncekey")]
     all.push(oncekey::VARIANT);
-    all.push(fjall::VARIANT);
-    all.push(redb::VARIANT);
-    all.push(lmdb::VARIANT);
-    all.push(sqlite::VARIANT);
+    all.extend([fjall::VARIANT, redb::VARIANT, lmdb::VARIANT, sqlite::VARIANT]);
     #[cfg(feature = "rocksdb")]
-    all.push(rocksdb::VARIANT);
-    #[cfg(feature = "rocksdb")]
-    all.push(rocksdb_filter::VARIANT);
+    all.extend([rocksdb::VARIANT, rocksdb_filter::VARIANT, rocksdb_buckets::VARIANT]);
     all
 }
 

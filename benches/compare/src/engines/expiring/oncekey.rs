@@ -19,6 +19,8 @@ pub const VARIANT: Variant = Variant {
 
 /// Callers of a load: enough to share syncs.
 const LOADERS: usize = 64;
+/// How often the store is asked how far it is: not free for it.
+const LOOK: Duration = Duration::from_millis(5);
 /// The prune is over when nothing more has gone for so long.
 const QUIET: Duration = Duration::from_millis(1500);
 
@@ -27,7 +29,7 @@ struct Oncekey {
 }
 
 impl Expiring for Oncekey {
-    fn load(&self, requests: &mut dyn Iterator<Item = Request>, expires_ms: u64) {
+    fn load(&self, requests: &mut dyn Iterator<Item = (Request, u64)>) {
         loop {
             let batch: Vec<_> = requests.take(LOADERS * 100).collect();
             if batch.is_empty() {
@@ -36,8 +38,8 @@ impl Expiring for Oncekey {
             thread::scope(|scope| {
                 for share in batch.chunks(100) {
                     scope.spawn(move || {
-                        for request in share {
-                            assert!(self.cycle(request, expires_ms), "a new key was refused");
+                        for (request, expires_ms) in share {
+                            assert!(self.cycle(request, *expires_ms), "a new key was refused");
                         }
                     });
                 }
@@ -59,7 +61,7 @@ impl Expiring for Oncekey {
         self.store.prune();
         let mut last = gone();
         while last.finished.elapsed() < QUIET {
-            thread::sleep(Duration::from_millis(1));
+            thread::sleep(LOOK);
             let now = gone();
             if now.records != last.records {
                 last = now;

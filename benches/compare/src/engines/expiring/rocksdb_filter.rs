@@ -79,10 +79,10 @@ fn completed(request: &Request, expires_ms: u64) -> Vec<u8> {
 }
 
 impl Expiring for Filtered {
-    fn load(&self, requests: &mut dyn Iterator<Item = Request>, expires_ms: u64) {
+    fn load(&self, requests: &mut dyn Iterator<Item = (Request, u64)>) {
         loop {
             let mut batch = WriteBatch::default();
-            for request in requests.take(LOAD_BATCH) {
+            for (request, expires_ms) in requests.take(LOAD_BATCH) {
                 batch.put(request.joined(), completed(&request, expires_ms));
             }
             if batch.is_empty() {

@@ -16,13 +16,13 @@ pub const VARIANT: Variant = Variant {
 };
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS records
-    (key BLOB PRIMARY KEY, value BLOB NOT NULL, due BLOB) WITHOUT ROWID;
+    (key BLOB PRIMARY KEY, value BLOB NOT NULL, due BLOB);
     CREATE INDEX IF NOT EXISTS expiries ON records (due) WHERE due IS NOT NULL";
 const CLAIM: &str = "INSERT INTO records VALUES (?1, ?2, NULL) ON CONFLICT DO NOTHING";
 const COMPLETE: &str = "INSERT INTO records VALUES (?1, ?2, ?3)
     ON CONFLICT DO UPDATE SET value = excluded.value, due = excluded.due";
-const EXPIRE: &str = "DELETE FROM records WHERE key IN
-    (SELECT key FROM records WHERE due < ?1 ORDER BY due LIMIT ?2)";
+const EXPIRE: &str = "DELETE FROM records WHERE rowid IN
+    (SELECT rowid FROM records WHERE due < ?1 ORDER BY due LIMIT ?2)";
 
 /// One connection, on which the janitor and the writers take turns.
 struct Sqlite {
