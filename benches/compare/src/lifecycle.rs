@@ -27,6 +27,8 @@ const MIXED_RUN: u64 = 1000;
 const SPREAD_MS: u64 = 1000;
 /// What lives on lives longer than any run.
 const LONG_MS: u64 = 24 * 3600 * 1000;
+/// A foreground that is so late in calm times has fallen behind its schedule.
+const BEHIND_US: f64 = 100_000.0;
 /// After the prune: what has been given back by then was given back soon.
 const LATER: Duration = Duration::from_secs(10);
 
@@ -104,11 +106,14 @@ fn live(variant: &Variant, round: u64, options: &Options) -> Life {
     });
     drop(engine);
     fs::remove_dir_all(&dir).expect("remove the directory of a life");
+    if life.before.p50 > BEHIND_US {
+        eprintln!("\n{} cannot keep the rate: its latencies are those of a queue", variant.name);
+    }
     life
 }
 
-/// Loads what expires and what lives on. Answers when the last of the former expires: late enough for the load
-/// and the window before the prune.
+/// Loads what expires and what lives on. Answers when the last of the former expires: late enough
+/// for the load and the window before the prune.
 fn load(engine: &dyn Expiring, options: &Options) -> u64 {
     let started = Instant::now();
     let living_until = now_ms() + LONG_MS;
