@@ -3,12 +3,15 @@
 
 mod engines;
 mod facts;
+mod foreground;
 mod group;
+mod lifecycle;
 mod lookup;
 mod meter;
 mod options;
 mod report;
 mod runner;
+mod scale;
 mod table;
 mod ticket;
 mod workload;

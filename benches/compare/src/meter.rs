@@ -1,10 +1,11 @@
 //! Counters: time, CPU and bytes handed to write calls of this process, the CPU that others took
 //! meanwhile, and the syncs of a child.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -68,6 +69,26 @@ fn written_bytes() -> u64 {
     let io = fs::read_to_string("/proc/self/io").unwrap_or_default();
     let wchar = io.lines().find_map(|line| line.strip_prefix("wchar: "));
     wchar.and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
+/// How long a settling may take.
+pub const SETTLE_LIMIT: Duration = Duration::from_secs(30);
+/// A process that keeps less of a core busy than this has settled.
+const IDLE_CORES: f64 = 0.1;
+
+/// Waits for the engine's threads to finish with what was loaded, and writes it all out.
+pub fn settle(dir: &Path) {
+    let started = Instant::now();
+    let dir = File::open(dir).expect("open the engine's directory");
+    rustix::fs::syncfs(&dir).expect("sync the filesystem");
+    while started.elapsed() < SETTLE_LIMIT {
+        let cpu_before = cpu_seconds();
+        thread::sleep(Duration::from_secs(1));
+        if cpu_seconds() - cpu_before < IDLE_CORES {
+            break;
+        }
+    }
+    rustix::fs::syncfs(&dir).expect("sync the filesystem");
 }
 
 /// Runs this program under `strace` and answers its cycles and its sync calls, if strace is there.

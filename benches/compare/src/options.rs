@@ -6,17 +6,25 @@ use std::time::Duration;
 use lexopt::prelude::*;
 
 pub const HELP: &str = "\
-Compares oncekey with the floor a raw log sets and with sled, redb and fjall.
+Compares oncekey with the floor a raw log sets and with other stores.
 
-Usage: cargo run --release [--features oncekey] -- [OPTIONS]
+Usage: cargo run --release [--features oncekey,rocksdb] -- [OPTIONS]
 
 Options:
   --quick              One short round and fewer records: does it run?
   --only NAME          Only engines whose name contains NAME; may be repeated
-  --workload NAME      durable, tasks, interval or lookup; may be repeated [default: all]
+  --workload NAME      durable, tasks, interval or lookup; may be repeated [default: these];
+                       lifecycle or scale, which take minutes
   --threads N[,N...]   Blocking threads of the durable workload [default: 1,8,64]
   --tasks N            Tasks of the tasks workload [default: 1000]
-  --records N          Records of the lookup workload [default: 1000000]
+  --records N          Records of the lookup and scale workloads, and those that expire in the
+                       lifecycle; scale goes on to ten times as many [default: 1000000]
+  --living N           Records of the lifecycle that do not expire [default: 200000]
+  --mixed              In the lifecycle, loads both kinds in turn, not one after the other
+  --rate N             Cycles a second before and during the prune [default: 1000]
+  --window S           Length of the calm before it [default: 10]
+  --janitor-batch N    Records that a peer's janitor removes a transaction [default: 500]
+  --janitor-pause MS   Its pause between transactions [default: 1]
   --rounds N           Rounds; the medians are told [default: 5]
   --seconds S          Length of one engine's run in a round [default: 1]
   --no-strace          Skip the pass that counts the peers' syncs
@@ -33,6 +41,12 @@ pub struct Options {
     pub threads: Vec<usize>,
     pub tasks: usize,
     pub records: u64,
+    pub living: u64,
+    pub mixed: bool,
+    pub rate: u64,
+    pub window: Duration,
+    pub janitor_batch: usize,
+    pub janitor_pause: Duration,
     pub rounds: usize,
     pub length: Duration,
     pub strace: bool,
@@ -51,6 +65,12 @@ impl Default for Options {
             threads: vec![1, 8, 64],
             tasks: 1000,
             records: 1_000_000,
+            living: 200_000,
+            mixed: false,
+            rate: 1000,
+            window: Duration::from_secs(10),
+            janitor_batch: 500,
+            janitor_pause: Duration::from_millis(1),
             rounds: 5,
             length: Duration::from_secs(1),
             strace: true,
@@ -79,6 +99,16 @@ impl Options {
                 }
                 Long("tasks") => options.tasks = parser.value()?.parse()?,
                 Long("records") => options.records = parser.value()?.parse()?,
+                Long("living") => options.living = parser.value()?.parse()?,
+                Long("mixed") => options.mixed = true,
+                Long("rate") => options.rate = parser.value()?.parse()?,
+                Long("window") => {
+                    options.window = Duration::from_secs_f64(parser.value()?.parse()?);
+                }
+                Long("janitor-batch") => options.janitor_batch = parser.value()?.parse()?,
+                Long("janitor-pause") => {
+                    options.janitor_pause = Duration::from_millis(parser.value()?.parse()?);
+                }
                 Long("rounds") => options.rounds = parser.value()?.parse()?,
                 Long("seconds") => {
                     options.length = Duration::from_secs_f64(parser.value()?.parse()?);
@@ -100,11 +130,18 @@ impl Options {
         self.rounds = 1;
         self.length = Duration::from_millis(300);
         self.records = 50_000;
+        self.living = 10_000;
+        self.window = Duration::from_secs(1);
         self.strace = false;
     }
 
     pub fn wants(&self, workload: &str) -> bool {
         self.workloads.is_empty() || self.workloads.iter().any(|name| name == workload)
+    }
+
+    /// A workload that runs only when it is named.
+    pub fn asks_for(&self, workload: &str) -> bool {
+        self.workloads.iter().any(|name| name == workload)
     }
 
     pub fn selects(&self, engine: &str) -> bool {

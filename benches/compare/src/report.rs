@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use crate::engines::{self, Mode, Role, Variant};
+use crate::lifecycle;
 use crate::lookup::{self, Timing};
 use crate::meter;
 use crate::options::Options;
 use crate::runner::{self, Callers, Sample};
+use crate::scale;
 use crate::table::{Table, count, median, number, ratio};
 
 const CYCLE_COLUMNS: [&str; 9] = [
@@ -50,6 +52,12 @@ impl Report<'_> {
         }
         if self.options.wants("lookup") {
             emit(self.lookups());
+        }
+        if self.options.asks_for("lifecycle") {
+            lifecycle::report(self.options).into_iter().for_each(&mut emit);
+        }
+        if self.options.asks_for("scale") {
+            emit(scale::report(self.options));
         }
     }
 

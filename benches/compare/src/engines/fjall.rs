@@ -6,14 +6,12 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use parking_lot::Mutex;
 
 use super::grouped::{Batched, Change, Grouped};
+use super::interval::{Interval, Synced};
 use super::{Engine, Mode, Role, Variant};
 use crate::workload::Request;
 
@@ -40,12 +38,11 @@ pub const VARIANTS: [Variant; 3] = [
         mode: Mode::Interval,
         lookups: false,
         has_tasks: false,
-        open: |dir| Arc::new(Interval::open(dir)),
+        open: |dir| Arc::new(Interval::new(Fjall::open(dir, None))),
     },
 ];
 
 const STRIPES: usize = 64;
-const INTERVAL: Duration = Duration::from_millis(100);
 
 struct Fjall {
     db: Database,
@@ -123,53 +120,8 @@ impl Batched for Fjall {
     }
 }
 
-/// Callers hand to the system; a thread persists every 100 ms.
-struct Interval {
-    fjall: Arc<Fjall>,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Interval {
-    fn open(dir: &Path) -> Self {
-        let fjall = Arc::new(Fjall::open(dir, None));
-        let stop = Arc::new(AtomicBool::new(false));
-        let thread = thread::spawn({
-            let (fjall, stop) = (Arc::clone(&fjall), Arc::clone(&stop));
-            move || {
-                while !stop.load(Ordering::Relaxed) {
-                    thread::sleep(INTERVAL);
-                    fjall.db.persist(PersistMode::SyncData).expect("persist fjall");
-                }
-            }
-        });
-        Self { fjall, stop, thread: Some(thread) }
-    }
-}
-
-impl Drop for Interval {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Engine for Interval {
-    fn claim(&self, request: &Request) -> bool {
-        self.fjall.claim(request)
-    }
-
-    fn complete(&self, request: &Request) {
-        self.fjall.complete(request);
-    }
-
-    fn replay(&self, request: &Request) -> Option<Vec<u8>> {
-        self.fjall.replay(request)
-    }
-
-    fn load(&self, requests: &mut dyn Iterator<Item = Request>) {
-        self.fjall.load(requests);
+impl Synced for Fjall {
+    fn sync(&self) {
+        self.db.persist(PersistMode::SyncData).expect("persist fjall");
     }
 }

@@ -3,16 +3,23 @@
 #[cfg(feature = "oncekey")]
 pub mod oncekey;
 
+pub mod expiring;
 pub mod fjall;
 mod grouped;
+mod interval;
+pub mod lmdb;
 pub mod rawlog;
 pub mod redb;
+#[cfg(feature = "rocksdb")]
+pub mod rocksdb;
 pub mod sled;
+pub mod sqlite;
 
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::workload::Request;
 
@@ -35,6 +42,15 @@ pub trait Engine: Send + Sync {
             self.complete(request);
         }
         won
+    }
+
+    /// Claims a new key and completes it; how long the claim took.
+    fn timed_claim(&self, request: &Request) -> Duration {
+        let started = Instant::now();
+        assert!(self.claim(request), "a new key was refused");
+        let took = started.elapsed();
+        self.complete(request);
+        took
     }
 
     /// The stored response, if the key is completed with this fingerprint.
@@ -110,6 +126,10 @@ pub fn all() -> Vec<Variant> {
     all.extend(oncekey::VARIANTS);
     all.extend(fjall::VARIANTS);
     all.extend(redb::VARIANTS);
+    all.extend(lmdb::VARIANTS);
+    all.extend(sqlite::VARIANTS);
+    #[cfg(feature = "rocksdb")]
+    all.extend(rocksdb::VARIANTS);
     all.extend(sled::VARIANTS);
     all
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use oncekey::{
     ClaimRequest, Durability, Entry, Fingerprint, Key, Options, Outcome, Scope, Store,
@@ -85,7 +85,7 @@ fn key(request: &Request) -> Key {
     Key::new(&request.key).expect("a valid key")
 }
 
-fn claim_request(request: &Request) -> ClaimRequest {
+pub fn claim_request(request: &Request) -> ClaimRequest {
     let fingerprint = Fingerprint::from_bytes(request.fingerprint);
     ClaimRequest::new(scope(request), key(request)).fingerprint(fingerprint)
 }
@@ -104,6 +104,15 @@ impl Engine for Oncekey {
         let Outcome::Claimed(claim) = outcome else { return false };
         claim.complete(StoredResponse::new(request.response)).wait().expect("complete");
         true
+    }
+
+    fn timed_claim(&self, request: &Request) -> Duration {
+        let started = Instant::now();
+        let outcome = self.store.claim(claim_request(request)).wait().expect("claim");
+        let took = started.elapsed();
+        let Outcome::Claimed(claim) = outcome else { panic!("a new key was refused") };
+        claim.complete(StoredResponse::new(request.response)).wait().expect("complete");
+        took
     }
 
     fn replay(&self, request: &Request) -> Option<Vec<u8>> {
