@@ -317,6 +317,7 @@ impl World {
         if !self.astray.get() && self.disk().counters().misdirected > 0 {
             self.astray.set(true);
             self.rotten.set(true);
+            self.witness.stop(Cut::Damage);
             self.hit("damage: a write goes astray");
         }
     }
