@@ -11,6 +11,7 @@ mod demo;
 mod inspect;
 #[cfg(feature = "simulation")]
 mod simulate;
+mod size;
 mod verify;
 mod words;
 
@@ -32,6 +33,7 @@ enum Command {
     Inspect(inspect::Args),
     #[cfg(feature = "simulation")]
     Simulate(simulate::Args),
+    Size(size::Args),
     Verify(verify::Args),
     #[command(hide = true)]
     DemoService(demo::ServiceArgs),
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(args),
         #[cfg(feature = "simulation")]
         Command::Simulate(args) => simulate::run(args),
+        Command::Size(args) => size::run(args),
         Command::Verify(args) => verify::run(args),
         Command::DemoService(args) => demo::run_service(args),
     }
