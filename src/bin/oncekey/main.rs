@@ -12,6 +12,7 @@ mod inspect;
 mod progress;
 #[cfg(feature = "simulation")]
 mod simulate;
+mod size;
 mod verify;
 mod words;
 
@@ -33,6 +34,7 @@ enum Command {
     Inspect(inspect::Args),
     #[cfg(feature = "simulation")]
     Simulate(simulate::Args),
+    Size(size::Args),
     Verify(verify::Args),
     #[command(hide = true)]
     DemoService(demo::ServiceArgs),
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(args),
         #[cfg(feature = "simulation")]
         Command::Simulate(args) => simulate::run(args),
+        Command::Size(args) => size::run(args),
         Command::Verify(args) => verify::run(args),
         Command::DemoService(args) => demo::run_service(args),
     }
