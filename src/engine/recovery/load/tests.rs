@@ -72,7 +72,7 @@ fn segments(said: &[Vec<Said>]) -> Vec<Arc<Segment>> {
                     scope: b"scope",
                     key: &key,
                     fingerprint: &[1; 32],
-                    response: b"done",
+                    response: crate::log::Body::Plain(b"done"),
                 })
             };
             let hash = hash(said.key);
