@@ -125,8 +125,11 @@ fn race(options: Options, operations: u64) {
         let prune = |store: &Store| {
             store.prune().wait().expect("pruned");
         };
+        // Not all the time, or nothing would be left to expire in its place.
         let compact = |store: &Store| {
-            store.compact().wait().expect("compacted");
+            if store.stats().segments > 8 {
+                store.compact().wait().expect("compacted");
+            }
         };
         for step in [prune, compact, |store: &Store| {
             let forgotten = store.forget_scope(&scope("nobody's")).wait().expect("all can be read");
@@ -156,7 +159,7 @@ fn race(options: Options, operations: u64) {
         ended.into_iter().for_each(|ended| ended.expect("no panic"));
     });
     let stats = world.store.stats();
-    assert!(stats.compactions > 0 && stats.dropped_segments > 0, "{stats:?}");
+    assert!(stats.compactions > 0 && stats.pruned > 0, "{stats:?}");
     let World { store, clock, pages, operations } = world;
     drop(store);
     let store = Store::open_in(&environment, &options, false).expect("the store");
