@@ -103,6 +103,22 @@ impl World {
     }
 }
 
+fn prune(store: &Store) {
+    store.prune().wait().expect("pruned");
+}
+
+/// Not all the time, or nothing would be left to expire in its place.
+fn compact(store: &Store) {
+    if store.stats().segments > 8 {
+        store.compact().wait().expect("compacted");
+    }
+}
+
+fn forget_nothing(store: &Store) {
+    let forgotten = store.forget_scope(&scope("nobody's")).wait().expect("all can be read");
+    assert_eq!(forgotten, 0);
+}
+
 fn race(options: Options, operations: u64) {
     let disk = ChaosDisk::new(SimDisk::new(), How::Errors);
     let clock = Arc::new(SimClock::new(START_MS));
@@ -122,16 +138,7 @@ fn race(options: Options, operations: u64) {
                 })
             })
             .collect();
-        let prune = |store: &Store| {
-            store.prune().wait().expect("pruned");
-        };
-        let compact = |store: &Store| {
-            store.compact().wait().expect("compacted");
-        };
-        for step in [prune, compact, |store: &Store| {
-            let forgotten = store.forget_scope(&scope("nobody's")).wait().expect("all can be read");
-            assert_eq!(forgotten, 0);
-        }] {
+        for step in [prune as fn(&Store), compact, forget_nothing] {
             let (world, over) = (&world, &over);
             threads.spawn(move || {
                 while !over.load(Ordering::SeqCst) {
@@ -156,7 +163,7 @@ fn race(options: Options, operations: u64) {
         ended.into_iter().for_each(|ended| ended.expect("no panic"));
     });
     let stats = world.store.stats();
-    assert!(stats.compactions > 0 && stats.dropped_segments > 0, "{stats:?}");
+    assert!(stats.compactions > 0 && stats.pruned > 0, "{stats:?}");
     let World { store, clock, pages, operations } = world;
     drop(store);
     let store = Store::open_in(&environment, &options, false).expect("the store");
