@@ -55,6 +55,7 @@ pub struct Options {
     pub(crate) leap_threshold: Duration,
     pub(crate) leap_confirmation: Duration,
     pub(crate) max_response_bytes: usize,
+    pub(crate) compress_from_bytes: usize,
     pub(crate) max_in_flight: usize,
     pub(crate) max_unresolved: usize,
     pub(crate) max_disk_bytes: u64,
@@ -79,6 +80,7 @@ impl Default for Options {
             leap_threshold: Duration::from_secs(3600),
             leap_confirmation: Duration::from_secs(600),
             max_response_bytes: 1 << 20,
+            compress_from_bytes: 1 << 10,
             max_in_flight: 65_536,
             max_unresolved: 65_536,
             max_disk_bytes: 1 << 40,
@@ -145,6 +147,10 @@ impl Options {
         leap_confirmation: Duration = leap_confirmation;
         /// The largest response in bytes. Default: 1 MiB; at most an eighth of a segment.
         max_response_bytes: usize = max_response_bytes;
+        /// Compresses responses of at least so many bytes (LZ4), where that saves an eighth or
+        /// more; `usize::MAX` compresses none. What was stored either way stays readable.
+        /// Default: 1 KiB.
+        compress_from_bytes: usize = compress_from_bytes;
         /// The most claims in flight at one time. Default: 65,536.
         max_in_flight: usize = max_in_flight;
         /// The most unresolved records; while it is met, claims that could become unresolved are

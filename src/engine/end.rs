@@ -13,7 +13,7 @@ use super::shard::Shard;
 use super::signal::Wakers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
-use crate::log::{CompletionFrame, Frame};
+use crate::log::{Body, CompletionFrame, Frame, pack};
 use crate::options::check_duration;
 use crate::types::{Checkpoint, DropPolicy, Key, Scope, StoredResponse};
 
@@ -41,6 +41,9 @@ impl Engine {
         if let Err(error) = self.check_writable() {
             return Err((error, response));
         }
+        // Before anything is locked.
+        let is_long = response.body().len() >= self.options.compress_from_bytes;
+        let packed = if is_long { pack(response.body()) } else { None };
         let mut shard = self.shard(hash).lock();
         let Some(flight) = shard.flight_of(hash, token) else {
             return Err((lease_lost(), response));
@@ -48,7 +51,7 @@ impl Engine {
         if matches!(flight.state, State::Completing { .. }) {
             return Err((lease_lost(), response));
         }
-        let completed = self.complete_flight(flight, response)?;
+        let completed = self.complete_flight(flight, response, packed.as_deref())?;
         shard.counts.completions += 1;
         Ok(completed)
     }
@@ -57,10 +60,12 @@ impl Engine {
         &self,
         flight: &mut Flight,
         response: StoredResponse,
+        packed: Option<&[u8]>,
     ) -> std::result::Result<(Arc<Completed>, Ticket), (Error, StoredResponse)> {
+        let stored_len = packed.unwrap_or(response.body()).len();
         // The flight's own reserve is there for this; only a body needs room beyond it.
-        if !response.body().is_empty()
-            && let Err(error) = self.check_room(response.body().len() as u64)
+        if stored_len > 0
+            && let Err(error) = self.check_room(stored_len as u64)
         {
             return Err((error, response));
         }
@@ -82,7 +87,12 @@ impl Engine {
             scope: flight.scope.as_bytes(),
             key: flight.key.as_bytes(),
             fingerprint: record.fingerprint.as_bytes(),
-            response: record.response.body(),
+            response: match packed {
+                None => Body::Plain(record.response.body()),
+                Some(bytes) => {
+                    Body::Packed { plain_len: record.response.body().len() as u32, bytes }
+                }
+            },
         };
         let effect = Effect::Publish {
             hash: flight.hash,

@@ -95,7 +95,7 @@ impl Engine {
             let Some(segment) = self.table.get(location.slot) else { return Ok(Searched::Stale) };
             let spot = Spot { location, segment: segment.id };
             let read = segment.read_frame(location.offset, |frame| match frame {
-                Frame::Completion(completion) => Ok(completed_if(&completion, scope, key)),
+                Frame::Completion(completion) => completed_if(&completion, scope, key),
                 _ => Err(()),
             });
             match read {
@@ -131,7 +131,8 @@ impl Engine {
         Error::new(
             ErrorKind::Corrupt,
             format!(
-                "the frame at offset {} of {} (key hash {hash}) is not a record",
+                "the frame at offset {} of {} (key hash {hash}) is not a record, or its response \
+                 cannot be unpacked",
                 location.offset,
                 location.slot.file_name()
             ),
@@ -139,17 +140,23 @@ impl Engine {
     }
 }
 
-fn completed_if(frame: &CompletionFrame<'_>, scope: &Scope, key: &Key) -> Option<Completed> {
+/// The record, if it is this key's. The error is a response that cannot be unpacked.
+fn completed_if(
+    frame: &CompletionFrame<'_>,
+    scope: &Scope,
+    key: &Key,
+) -> std::result::Result<Option<Completed>, ()> {
     let same = frame.scope == scope.as_bytes() && frame.key == key.as_bytes();
     if !same && !sabotage::is_on(Bug::HashForKey) {
-        return None;
+        return Ok(None);
     }
-    Some(Completed {
+    let response = frame.response.unpack().ok_or(())?;
+    Ok(Some(Completed {
         token: frame.token,
         attempt: frame.attempt,
         fingerprint: Fingerprint::from_bytes(*frame.fingerprint),
         completed_at: frame.completed_at,
         expires_at: frame.expires_at(),
-        response: StoredResponse::new(frame.response).with_status(frame.status),
-    })
+        response: StoredResponse::new(response).with_status(frame.status),
+    }))
 }

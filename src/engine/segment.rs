@@ -333,3 +333,28 @@ impl SegmentTable {
         all
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::Disk;
+    use crate::simulation::{Fault, SimDisk};
+
+    #[test]
+    fn promise_7_a_footer_that_is_bad_is_told_from_one_that_the_disk_does_not_read() {
+        const SIZE: u32 = 65_536;
+        let disk = SimDisk::new();
+        let slot = Slot(0);
+        let file = disk.create(&slot.file_name()).expect("a file");
+        file.zero_fill(u64::from(SIZE)).expect("zeros");
+        let life = (SegmentId(1), Nonce(7), slot, SegmentKind::Log);
+        let segment = Segment::new(life, SIZE, StoreTime(0), file, Contents::empty());
+        segment.seal().expect("sealed");
+        assert!(segment.read_footer().is_ok());
+        disk.fail_at(disk.calls(), Fault::Io);
+        assert_eq!(segment.read_footer().expect_err("unread").kind(), ErrorKind::Io);
+        assert!(segment.read_footer().is_ok(), "the next reading works");
+        disk.flip_bit(&slot.file_name(), u64::from(SIZE) - 1, 0).expect("a bit");
+        assert_eq!(segment.read_footer().expect_err("bad").kind(), ErrorKind::Corrupt);
+    }
+}

@@ -234,7 +234,8 @@ fn find_record(
         let told_at = (segment.slot.file_name(), u64::from(place.offset));
         let read = segment.read_frame(place.offset, |frame| match frame {
             Frame::Completion(frame) if is_of(&frame, scope, key) => {
-                let response = StoredResponse::new(frame.response).with_status(frame.status);
+                let body = frame.response.unpack().ok_or_else(|| cannot_unpack(&told_at))?;
+                let response = StoredResponse::new(body).with_status(frame.status);
                 let row = KeyRow::of_completion(&frame, told_at, snapshot.now)?;
                 Ok(Some(KeyDetail {
                     row,
@@ -252,6 +253,11 @@ fn find_record(
         }
     }
     Ok(None)
+}
+
+fn cannot_unpack((file, offset): &(String, u64)) -> Error {
+    let message = format!("the response at offset {offset} of {file} cannot be unpacked");
+    Error::new(ErrorKind::Corrupt, message)
 }
 
 fn is_of(frame: &CompletionFrame<'_>, scope: &Scope, key: &Key) -> bool {

@@ -102,7 +102,7 @@ impl KeyRow {
             since: frame.completed_at,
             expires_at: Some(expires_at),
             status: Some(frame.status),
-            body_bytes: Some(frame.response.len() as u64),
+            body_bytes: Some(frame.response.plain_len() as u64),
             on_drop: None,
             checkpoint: None,
             fingerprint: Fingerprint::from_bytes(*frame.fingerprint),

@@ -9,6 +9,7 @@
 
 use std::fmt;
 
+use super::body::Body;
 use super::place::Place;
 use super::varint::{Reader, put};
 use super::{GRANULE, pad};
@@ -17,7 +18,7 @@ use crate::ids::{StoreTime, Token};
 /// Checksum, kind, length.
 const FRAME_HEADER: usize = 8;
 /// The length field has three bytes.
-const FRAME_LIMIT: usize = 1 << 24;
+pub(super) const FRAME_LIMIT: usize = 1 << 24;
 /// Where the checksummed bytes start.
 const CHECKED_FROM: usize = 4;
 
@@ -27,6 +28,7 @@ const RELEASE: u8 = 3;
 const UNRESOLVED: u8 = 4;
 const CHECKPOINT: u8 = 5;
 const FORGET: u8 = 6;
+const PACKED_COMPLETION: u8 = 7;
 
 const POLICY_MASK: u64 = 3;
 const POLICY_LAST: u8 = 2;
@@ -88,7 +90,7 @@ pub(crate) struct CompletionFrame<'a> {
     pub(crate) scope: &'a [u8],
     pub(crate) key: &'a [u8],
     pub(crate) fingerprint: &'a [u8; 32],
-    pub(crate) response: &'a [u8],
+    pub(crate) response: Body<'a>,
 }
 
 impl CompletionFrame<'_> {
@@ -198,7 +200,8 @@ impl<'a> Frame<'a> {
         let mut body = Reader::new(frame.get(FRAME_HEADER..).unwrap_or_default());
         let (frame, name) = match *kind {
             CLAIM => (read_claim(&mut body, base), "claim"),
-            COMPLETION => (read_completion(&mut body, base), "completion"),
+            COMPLETION => (read_completion(&mut body, base, false), "completion"),
+            PACKED_COMPLETION => (read_completion(&mut body, base, true), "completion, compressed"),
             RELEASE => (read_release(&mut body), "release"),
             UNRESOLVED => (read_unresolved(&mut body, base), "unresolved"),
             CHECKPOINT => (read_checkpoint(&mut body), "checkpoint"),
@@ -216,7 +219,9 @@ impl<'a> Frame<'a> {
                 let (name, data) = claim.checkpoint.unwrap_or_default();
                 [claim.scope.len(), claim.key.len(), name.len(), data.len()]
             }
-            Self::Completion(done) => [done.scope.len(), done.key.len(), done.response.len(), 0],
+            Self::Completion(done) => {
+                [done.scope.len(), done.key.len(), done.response.stored().len(), 0]
+            }
             Self::Checkpoint { name, data, .. } => [name.len(), data.len(), 0, 0],
             Self::Forget(forget) => [forget.scope.len(), forget.key.len(), 0, 0],
             Self::Release { .. } | Self::Unresolved { .. } => [0; 4],
@@ -233,7 +238,10 @@ impl<'a> Frame<'a> {
             }
             Self::Completion(done) => {
                 put_completion(done, base, out);
-                COMPLETION
+                match done.response {
+                    Body::Plain(_) => COMPLETION,
+                    Body::Packed { .. } => PACKED_COMPLETION,
+                }
             }
             Self::Release { token } => {
                 put(out, token.0);
@@ -302,10 +310,13 @@ fn put_completion(done: &CompletionFrame<'_>, base: StoreTime, out: &mut Vec<u8>
     put(out, u64::from(done.status));
     put(out, done.scope.len() as u64);
     put(out, done.key.len() as u64);
+    if let Body::Packed { plain_len, .. } = done.response {
+        put(out, u64::from(plain_len));
+    }
     out.extend_from_slice(done.scope);
     out.extend_from_slice(done.key);
     out.extend_from_slice(done.fingerprint);
-    out.extend_from_slice(done.response);
+    out.extend_from_slice(done.response.stored());
 }
 
 fn read_time(body: &mut Reader<'_>, base: StoreTime) -> Option<StoreTime> {
@@ -350,7 +361,11 @@ fn read_claim<'a>(body: &mut Reader<'a>, base: StoreTime) -> Option<Frame<'a>> {
     }))
 }
 
-fn read_completion<'a>(body: &mut Reader<'a>, base: StoreTime) -> Option<Frame<'a>> {
+fn read_completion<'a>(
+    body: &mut Reader<'a>,
+    base: StoreTime,
+    is_packed: bool,
+) -> Option<Frame<'a>> {
     let token = Token(body.varint()?);
     let completed_at = read_time(body, base)?;
     let ttl_ms = body.varint()?;
@@ -358,16 +373,23 @@ fn read_completion<'a>(body: &mut Reader<'a>, base: StoreTime) -> Option<Frame<'
     let status = body.varint_u32()?;
     let scope_len = body.varint_len()?;
     let key_len = body.varint_len()?;
+    let plain_len = if is_packed { Some(body.varint_u32()?) } else { None };
+    let (scope, key) = (body.bytes(scope_len)?, body.bytes(key_len)?);
+    let fingerprint = body.array()?;
+    let response = match plain_len {
+        None => Body::Plain(body.rest()),
+        Some(plain_len) => Body::packed(plain_len, body.rest())?,
+    };
     Some(Frame::Completion(CompletionFrame {
         token,
         completed_at,
         ttl_ms,
         attempt,
         status,
-        scope: body.bytes(scope_len)?,
-        key: body.bytes(key_len)?,
-        fingerprint: body.array()?,
-        response: body.rest(),
+        scope,
+        key,
+        fingerprint,
+        response,
     }))
 }
 

@@ -16,6 +16,7 @@
 )]
 
 pub(crate) mod batch;
+pub(crate) mod body;
 pub(crate) mod footer;
 pub(crate) mod frame;
 pub(crate) mod manifest;
@@ -32,6 +33,7 @@ pub(crate) mod varint;
 pub(crate) use batch::{
     BatchFields, BatchHeader, FLAG_CLEAN, FLAG_RESTATEMENT, frames, seal_batch,
 };
+pub(crate) use body::{Body, pack};
 pub(crate) use footer::{Footer, FooterEntries, FooterEntry, FooterFault, FooterHead};
 pub(crate) use frame::{
     ClaimFrame, ClaimState, CompletionFrame, ForgetFrame, Frame, FrameFault, frame_len,

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{ClaimFrame, ClaimState, CompletionFrame, ForgetFrame, Frame, Place};
+use super::{Body, ClaimFrame, ClaimState, CompletionFrame, ForgetFrame, Frame, Place};
 use crate::ids::{Nonce, StoreTime, Token};
 
 /// Base time of all samples.
@@ -42,7 +42,7 @@ impl OwnedFrame {
                 fingerprint: &self.fingerprint,
                 checkpoint: self.checkpoint.as_ref().map(|(name, data)| (&name[..], &data[..])),
             }),
-            2 => Frame::Completion(CompletionFrame {
+            2 | 7 => Frame::Completion(CompletionFrame {
                 token,
                 completed_at: time,
                 ttl_ms: self.numbers[2],
@@ -51,7 +51,12 @@ impl OwnedFrame {
                 scope,
                 key,
                 fingerprint: &self.fingerprint,
-                response: more,
+                response: match self.kind {
+                    7 if !more.is_empty() => {
+                        Body::Packed { plain_len: more.len() as u32 + 1, bytes: more }
+                    }
+                    _ => Body::Plain(more),
+                },
             }),
             3 => Frame::Release { token },
             4 => Frame::Unresolved { token, since: time },
@@ -81,7 +86,7 @@ pub(super) fn owned_frame() -> impl Strategy<Value = OwnedFrame> {
     ];
     let numbers = (number(), time(), number(), any::<[u32; 2]>());
     let strings = ([string(), string(), string()], prop::option::of((string(), string())));
-    (1_u8..=6, numbers, 0_u8..=2, state, strings, any::<[u8; 32]>()).prop_map(
+    (1_u8..=7, numbers, 0_u8..=2, state, strings, any::<[u8; 32]>()).prop_map(
         |(kind, numbers, policy, state, (strings, checkpoint), fingerprint)| OwnedFrame {
             kind,
             numbers: [numbers.0, numbers.1.0, numbers.2],
@@ -126,7 +131,12 @@ pub(super) fn golden_frames() -> Vec<Frame<'static>> {
         scope: b"tenant",
         key: b"key-1",
         fingerprint: &[0xf1; 32],
-        response: b"{\"ok\":true}",
+        response: Body::Plain(b"{\"ok\":true}"),
+    };
+    let packed = CompletionFrame {
+        // One LZ4 block: a literal, 35 bytes that repeat it, five literals.
+        response: Body::Packed { plain_len: 41, bytes: b"\x1fa\x01\x00\x10Paaaaa" },
+        ..completion
     };
     let forget = ForgetFrame {
         sequence: Token(302),
@@ -143,6 +153,7 @@ pub(super) fn golden_frames() -> Vec<Frame<'static>> {
         Frame::Unresolved { token: Token(300), since: BASE.plus_ms(7) },
         Frame::Checkpoint { token: Token(300), name: b"paid", data: b"data" },
         Frame::Forget(forget),
+        Frame::Completion(packed),
     ]
 }
 

@@ -13,14 +13,16 @@ const MANIFEST: &str = "a manifest seen after a kill was not durable before the 
                         freed were used again";
 const EARLIER_LIFE: &str = "open refused the store: a batch of an earlier life, claims lost";
 const NO_PREFIX: &str = "what was found after a crash was no prefix of the log";
+const AHEAD: &str = "claims at the head of a segment were ahead of what a power cut took, told to \
+                     nobody: the model had not allowed it";
 const LATE: &str = "a claim was called late for a record that the model did not know of";
 
 pub(super) const CORPUS: [(u64, Length, &str); 15] = [
     (36, Length::Short, EXPIRED),
-    (155, Length::Short, NO_PREFIX),
+    (155, Length::Short, AHEAD),
     (678, Length::Short, EXPIRED),
     (3342, Length::Short, MANIFEST),
-    (4312, Length::Short, NO_PREFIX),
+    (4312, Length::Short, AHEAD),
     (5028, Length::Short, UNCOUNTED),
     (7622, Length::Short, FORGET),
     (33, Length::Medium, LATE),

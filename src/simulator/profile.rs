@@ -59,6 +59,8 @@ pub(crate) struct Profile {
     pub(crate) lookers: u64,
     pub(crate) ttls_ms: &'static [u64],
     pub(crate) sizes: &'static [usize],
+    /// From which length on responses are compressed; theirs compress to next to nothing.
+    pub(crate) compress_from_bytes: usize,
     /// Whether a clock that leaps is believed at once, for tests of the mechanism itself.
     pub(crate) leap_confirmation: Duration,
 }
@@ -110,12 +112,14 @@ impl Profile {
                 &[&[0, 20, 300], &[20, 7000], &[6000, 8000], &[100, 9000]],
                 &[20],
             ),
+            compress_from_bytes: usize::MAX,
             leap_confirmation: Duration::from_secs(600),
         };
         // Dice of its own, for the draws above to stay what they are.
         let flood = Dice::new(derive(seed, FLOOD));
         match length == Length::Short && (weather == Weather::Full || flood.percent(8)) {
             true => profile.flooded(&flood),
+            false if flood.percent(20) => Self { compress_from_bytes: 64, ..profile },
             false => profile,
         }
     }
@@ -140,6 +144,7 @@ impl Profile {
             .segment_bytes(self.segment_bytes)
             .durability(durability)
             .refuse_late_retries(self.refuses_late)
+            .compress_from_bytes(self.compress_from_bytes)
             .leap_confirmation(self.leap_confirmation)
     }
 

@@ -16,6 +16,7 @@ mod api_wakers;
 mod chaos;
 mod closed;
 mod compaction;
+mod compression;
 mod crash_sweep;
 mod damage;
 mod damage_sweep;

@@ -36,6 +36,8 @@ pub(crate) struct Run {
     pub(crate) ends: Ends,
     /// From which call of the disk on the run was at what.
     phases: Vec<(u64, Phase)>,
+    /// How often the log of this store has been synced, as of the last change that was settled.
+    syncs: u64,
     store: Option<Store>,
     claims: BTreeMap<String, Claim>,
     /// Waits for a key that nobody completes.
@@ -81,6 +83,7 @@ impl Run {
             compactions: 0,
             ends: Ends::default(),
             phases: Vec::new(),
+            syncs: 0,
             store: None,
             claims: BTreeMap::new(),
             watcher: None,
@@ -415,6 +418,7 @@ impl Run {
         self.enter(Phase::Open);
         match self.world.try_open() {
             Ok(store) => {
+                self.syncs = store.stats().syncs;
                 self.store = Some(store);
                 self.enter(Phase::Serve);
                 self.ledger.synced();
@@ -439,6 +443,7 @@ impl Run {
         match told {
             Ok(()) => {
                 assert!(!poisoned, "{name}: success from a poisoned store");
+                self.note_syncs();
                 self.ledger.surely(name);
                 Ok(())
             }
@@ -451,6 +456,16 @@ impl Run {
                 self.failed(error)
             }
         }
+    }
+
+    /// Moving on to the next segment syncs what was written before: all that was settled, and of
+    /// what is about to be some.
+    fn note_syncs(&mut self) {
+        let syncs = self.store.as_ref().map_or(0, |store| store.stats().syncs);
+        if syncs > self.syncs {
+            self.ledger.synced();
+        }
+        self.syncs = syncs;
     }
 
     fn failed(&mut self, error: Error) -> Step {

@@ -29,13 +29,13 @@ impl World {
         Self {
             disk: SimDisk::new(),
             clock: Arc::new(SimClock::new(START_MS)),
-            options: Options::new().segment_bytes(1 << 16),
+            options: small(Options::new()),
             seed: 1,
         }
     }
 
     pub(crate) fn with(options: Options) -> Self {
-        Self { options: options.segment_bytes(1 << 16), ..Self::new() }
+        Self { options: small(options), ..Self::new() }
     }
 
     pub(crate) fn environment(&self) -> Environment {
@@ -83,6 +83,11 @@ impl World {
     pub(crate) fn advance(&self, duration: Duration) {
         self.clock.advance(duration);
     }
+}
+
+/// The smallest segments, which a few responses fill although they are compressible.
+fn small(options: Options) -> Options {
+    options.segment_bytes(1 << 16).compress_from_bytes(usize::MAX)
 }
 
 pub(crate) fn scope(name: &str) -> Scope {

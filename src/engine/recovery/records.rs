@@ -193,11 +193,11 @@ pub(super) fn identity(table: &SegmentTable, location: Location) -> Result<Optio
 
 /// A bound on a frame's length.
 pub(crate) fn frame_bytes(frame: &Frame<'_>) -> usize {
-    const FIXED: usize = 8 + 7 * 10 + 32 + 16;
+    const FIXED: usize = 8 + 8 * 10 + 32 + 16;
     FIXED
         + match frame {
             Frame::Completion(record) => {
-                record.scope.len() + record.key.len() + record.response.len()
+                record.scope.len() + record.key.len() + record.response.stored().len()
             }
             Frame::Forget(forget) => forget.scope.len() + forget.key.len(),
             _ => 0,

@@ -152,7 +152,16 @@ impl<'a> Check<'a> {
                 match frame {
                     Ok((offset, _, frame)) => {
                         count += 1;
-                        self.found.records += u64::from(matches!(frame, Frame::Completion(_)));
+                        if let Frame::Completion(record) = &frame {
+                            self.found.records += 1;
+                            if record.response.unpack().is_none() {
+                                self.damaged(
+                                    u64::from(offset),
+                                    0,
+                                    "the response cannot be unpacked",
+                                );
+                            }
+                        }
                         expected.note(&hasher, segment.base, offset, &frame);
                     }
                     Err((offset, fault)) => {

@@ -56,7 +56,7 @@ fn header_says_what_was_sealed() {
         previous: FIELDS.previous,
         payload_len: (bytes.len() - BATCH_HEADER) as u32,
         payload_checksum: FIRST.plus(BATCH_HEADER).checksum(&bytes[BATCH_HEADER..]),
-        frames: 8,
+        frames: 9,
         flags: FLAG_RESTATEMENT,
         checksum,
     };

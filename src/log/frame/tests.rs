@@ -41,7 +41,7 @@ fn golden_bytes() {
     }
 }
 
-const GOLDEN: [&str; 8] = [
+const GOLDEN: [&str; 9] = [
     "
         bd3d2ae5013e0000ac020180b899290201060574656e616e746b65792d31f1f1
         f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f10000
@@ -67,6 +67,11 @@ const GOLDEN: [&str; 8] = [
     ",
     "
         0ba2d0c0061b0000ae02e8bf9929060574656e616e746b65792d310000000000
+    ",
+    "
+        3347aaac074c0000ad02e80780b8992901c90106052974656e616e746b65792d
+        31f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1
+        f11f6101001050616161616100000000
     ",
 ];
 
@@ -122,7 +127,7 @@ fn lengths_end_below_16_mib() {
 fn frames_no_writer_makes_are_malformed() {
     assert!(!forged_fails(3, &[1]));
     assert!(forged_fails(0, &[1]), "kind 0");
-    assert!(forged_fails(7, &[1]), "kind 7");
+    assert!(forged_fails(8, &[1]), "kind 8");
     assert!(forged_fails(3, &[]), "no token");
     assert!(forged_fails(3, &[0x81, 0]), "a varint longer than needed");
     assert!(forged_fails(3, &[1, 0]), "bytes after the last field");
@@ -134,6 +139,14 @@ fn frames_no_writer_makes_are_malformed() {
     assert!(forged_fails(5, &[&[1], &latest[..]].concat()), "name of all there is");
     let status = [&[1, 1, 1, 1, 0xff, 0xff, 0xff, 0xff, 0x7f, 0, 0][..], &[0; 32]].concat();
     assert!(forged_fails(2, &status), "status beyond 32 bits");
+    let packed = |plain_len: &[u8], block: &[u8]| {
+        let fields = [&[1, 1, 1, 1, 1, 0, 0][..], plain_len, &[0; 32], block].concat();
+        forged_fails(7, &fields)
+    };
+    assert!(!packed(&[3], &[1, 2]));
+    assert!(packed(&[2], &[1, 2]), "a block as long as what it stands for");
+    assert!(packed(&[0x81, 4], &[1, 2]), "more than two bytes can stand for");
+    assert!(packed(&[1], &[]), "no block");
 }
 
 #[test]
