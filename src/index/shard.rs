@@ -199,8 +199,8 @@ impl IndexShard {
         self.equal(tag(hash)).find(|(_, slot)| *slot == wanted).map(|(at, _)| at)
     }
 
-    /// Makes the table an eighth larger: an average of about 80 percent is taken then. In place: the
-    /// slots move to the end, and from there to where they belong, which is never behind the next.
+    /// Makes the table an eighth larger: on average about 80 percent is taken. In place: the slots
+    /// move to the end, and from there to where they belong, which is never behind the next.
     fn grow(&mut self) {
         self.homes = (self.homes + self.homes / 8).max(self.homes + FIRST_HOMES);
         let old_len = self.slots.len();

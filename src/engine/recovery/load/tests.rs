@@ -7,7 +7,7 @@ use crate::engine::Engine;
 use crate::engine::rewriter::Rewriter;
 use crate::engine::segment::{Contents, NewEntry};
 use crate::ids::{Nonce, SegmentId, Slot, Token};
-use crate::log::{CompletionFrame, ForgetFrame, Frame};
+use crate::log::{Body, CompletionFrame, ForgetFrame, Frame};
 use crate::simulation::{Disk as _, SimDisk};
 
 const SIZE: u32 = 1 << 16;
@@ -72,7 +72,7 @@ fn segments(said: &[Vec<Said>]) -> Vec<Arc<Segment>> {
                     scope: b"scope",
                     key: &key,
                     fingerprint: &[1; 32],
-                    response: crate::log::Body::Plain(b"done"),
+                    response: Body::Plain(b"done"),
                 })
             };
             let hash = hash(said.key);
