@@ -58,7 +58,7 @@ impl Expiring for Oncekey {
     fn prune(&self, _expired_ms: u64) -> Pruned {
         // The store may have begun by itself.
         let gone = || Pruned::just_now(self.store.stats().pruned);
-        self.store.prune();
+        self.store.prune().wait().expect("pruned");
         let mut last = gone();
         while last.finished.elapsed() < QUIET {
             thread::sleep(LOOK);
