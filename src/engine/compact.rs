@@ -10,6 +10,7 @@
 //! Left to others: what is worth moving ([`super::choice`]), and how fast ([`super::pace`]).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Engine;
 use super::catalog::Need;
@@ -125,7 +126,7 @@ impl Engine {
 
     /// Whether room on the disk counts more than what is written.
     fn is_short(&self) -> bool {
-        self.shortage.is_on() || self.spares_used.load(std::sync::atomic::Ordering::Relaxed)
+        self.shortage.is_on() || self.spares_used.load(Ordering::Relaxed)
     }
 
     /// Whether a compaction is due.
@@ -160,7 +161,7 @@ impl Engine {
     fn compact(&self, inputs: &[Arc<Segment>], pace: &mut Pace) -> Result<bool> {
         let mut copies = Copies::default();
         let copied = match self.find_survivors(inputs) {
-            Ok(survivors) => self.copy_durably(inputs, &survivors, &mut copies, pace),
+            Ok(survivors) => self.copy(inputs, &survivors, &mut copies, pace),
             Err(stopped) => Ok(Err(stopped)),
         };
         let Copies { outputs, moves, .. } = copies;
@@ -198,22 +199,6 @@ impl Engine {
         Ok(true)
     }
 
-    /// Copies survivors. What made the others dead is on disk before the last trace of them goes: a
-    /// power cut that takes a forget back must find its record.
-    fn copy_durably(
-        &self,
-        inputs: &[Arc<Segment>],
-        survivors: &[Survivor],
-        copies: &mut Copies,
-        pace: &mut Pace,
-    ) -> Result<std::result::Result<(), Stopped>> {
-        if self.interval_ms().is_some() {
-            self.wait(self.everything())?;
-            self.sync_now()?;
-        }
-        self.copy(inputs, survivors, copies, pace)
-    }
-
     /// What is alive, those of like expiry together. A forget lives as long as what it hides could;
     /// a record while the index points to it.
     fn find_survivors(
@@ -243,7 +228,9 @@ impl Engine {
         entry.forget || self.still_in(&shard, entry.hash, Spot { location, segment: input.id })
     }
 
-    /// Copies survivors into as many outputs as they take.
+    /// Copies survivors into as many outputs as they take. What made the others dead is on disk
+    /// before the last trace of them goes: a power cut that takes a forget back must find its
+    /// record.
     fn copy(
         &self,
         inputs: &[Arc<Segment>],
@@ -251,6 +238,10 @@ impl Engine {
         copies: &mut Copies,
         pace: &mut Pace,
     ) -> Result<std::result::Result<(), Stopped>> {
+        if self.interval_ms().is_some() {
+            self.wait(self.everything())?;
+            self.sync_now()?;
+        }
         for Survivor { input, entry } in survivors {
             let Some(input) = inputs.get(*input) else { continue };
             if pace.is_over(self) {

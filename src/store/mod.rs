@@ -32,6 +32,8 @@ pub use outcome::{InFlight, Late, Mismatch, Outcome};
 pub use record::{Entry, Record};
 pub use unresolved::{Resolution, Unresolved};
 
+#[cfg(any(test, feature = "simulation"))]
+use crate::engine::Pace;
 use crate::engine::{Compacted, CompactionPause, Found, Pruned, RecoveryReport, Stats, Ticket};
 use crate::error::Result;
 use crate::ids::StoreId;
@@ -308,9 +310,6 @@ impl Future for FlushCall {
         std::task::Poll::Ready(written.and_then(|()| self.pending.inner().engine.sync_now()))
     }
 }
-
-#[cfg(any(test, feature = "simulation"))]
-use crate::engine::Pace;
 
 /// The steps a store takes in the background, for tests that take them in their own order.
 #[cfg(any(test, feature = "simulation"))]

@@ -6,7 +6,7 @@ use super::world::{World, body, claimed, execute, key, request, scope};
 use crate::simulation::Survival;
 use crate::{Store, StoredResponse};
 
-/// When the short-lived ones have expired, to a thirty-second of what the longest live.
+/// When the short-lived ones have expired, and the others have not.
 const MOST_EXPIRED: Duration = Duration::from_secs(3000);
 
 /// Short-lived records, and one in ten that lasts.

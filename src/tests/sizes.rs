@@ -70,7 +70,6 @@ fn a_compacted_record_takes_little_more_than_its_names_and_its_response() {
         claimed(outcome).complete(response()).wait().expect("completed");
         store.step_upkeep();
     }
-    // How much has expired is known by 32nds of the time that the expiries span.
     world.advance(Duration::from_secs(50 * 60));
     assert!(store.step_compact(), "three quarters of the records have expired");
     let inspector = crate::Inspector::open_in(&world.environment(), true).expect("a look");

@@ -9,6 +9,9 @@ use super::{Answer, Engine, Tasks};
 use crate::group::{Commit, Group, Style};
 use crate::workload::Request;
 
+/// Records a transaction of a load.
+const LOAD_BATCH: usize = 20_000;
+
 /// One change for a general store.
 pub struct Change {
     pub key: Vec<u8>,
@@ -89,5 +92,20 @@ impl<S: Batched> Tasks for Grouped<S> {
     fn complete<'a>(&'a self, request: &'a Request) -> Answer<'a> {
         let change = Change::complete(request);
         Box::pin(self.group.submit_async(|batch| batch.push(change)))
+    }
+}
+
+/// Completes keys, many a transaction, for engines that load as they commit.
+pub fn load_in_batches(
+    requests: &mut dyn Iterator<Item = Request>,
+    mut apply: impl FnMut(&[Change]),
+) {
+    loop {
+        let batch = requests.take(LOAD_BATCH);
+        let changes: Vec<_> = batch.map(|request| Change::complete(&request)).collect();
+        if changes.is_empty() {
+            return;
+        }
+        apply(&changes);
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use heed::types::Bytes;
 use heed::{CommitOrAbort, Database, Env, EnvOpenOptions, Error, MdbError, PutFlags};
 
-use super::grouped::{Batched, Change, Grouped};
+use super::grouped::{Batched, Change, Grouped, load_in_batches};
 use super::{Engine, Mode, Role, Variant};
 use crate::workload::Request;
 
@@ -35,8 +35,6 @@ pub const VARIANTS: [Variant; 2] = [
 
 /// Addresses set aside for the map; the file grows as it is used.
 const MAP_BYTES: usize = 256 << 30;
-/// Records a transaction of a load.
-const LOAD_BATCH: usize = 20_000;
 
 /// A table of byte strings.
 pub type Table = Database<'static, Bytes, Bytes>;
@@ -109,14 +107,7 @@ impl Engine for Lmdb {
     }
 
     fn load(&self, requests: &mut dyn Iterator<Item = Request>) {
-        loop {
-            let changes: Vec<_> =
-                requests.take(LOAD_BATCH).map(|request| Change::complete(&request)).collect();
-            if changes.is_empty() {
-                break;
-            }
-            self.apply(&changes);
-        }
+        load_in_batches(requests, |changes| drop(self.apply(changes)));
     }
 }
 

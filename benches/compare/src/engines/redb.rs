@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use redb::{Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::grouped::{Batched, Change, Grouped};
+use super::grouped::{Batched, Change, Grouped, load_in_batches};
 use super::{Engine, Mode, Role, Variant};
 use crate::workload::Request;
 
@@ -37,8 +37,6 @@ pub const VARIANTS: [Variant; 3] = [
 ];
 
 const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("records");
-/// Records a transaction of a load.
-const LOAD_BATCH: usize = 20_000;
 
 /// How lookups read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -113,14 +111,7 @@ impl Engine for Redb {
     }
 
     fn load(&self, requests: &mut dyn Iterator<Item = Request>) {
-        loop {
-            let changes: Vec<_> =
-                requests.take(LOAD_BATCH).map(|request| Change::complete(&request)).collect();
-            if changes.is_empty() {
-                break;
-            }
-            self.apply(&changes);
-        }
+        load_in_batches(requests, |changes| drop(self.apply(changes)));
         if self.reads == Reads::OneSnapshot {
             let _ = self.snapshot.set(self.table());
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::grouped::{Batched, Change, Grouped};
+use super::grouped::{Batched, Change, Grouped, load_in_batches};
 use super::interval::{Interval, Synced};
 use super::{Engine, Mode, Role, Variant};
 use crate::workload::Request;
@@ -41,9 +41,6 @@ pub const VARIANTS: [Variant; 3] = [
         open: |dir| Arc::new(Interval::new(Sqlite::open(dir, "NORMAL"))),
     },
 ];
-
-/// Records a transaction of a load.
-const LOAD_BATCH: usize = 20_000;
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS records
     (key BLOB PRIMARY KEY, value BLOB NOT NULL)";
@@ -115,14 +112,7 @@ impl Engine for Sqlite {
     }
 
     fn load(&self, requests: &mut dyn Iterator<Item = Request>) {
-        loop {
-            let changes: Vec<_> =
-                requests.take(LOAD_BATCH).map(|request| Change::complete(&request)).collect();
-            if changes.is_empty() {
-                break;
-            }
-            self.apply(&changes);
-        }
+        load_in_batches(requests, |changes| drop(self.apply(changes)));
     }
 }
 

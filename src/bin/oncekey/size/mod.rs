@@ -37,7 +37,7 @@ fn text(load: &Load, estimate: &Estimate) -> String {
         ("files", format!("{:.0} of {}", estimate.files, bytes(load.segment_bytes))),
         ("memory", format!("{} for the index", bytes(estimate.index_bytes))),
         ("written", format!("{} for each request", bytes(estimate.bytes_per_request))),
-        ("open", format!("about {:.0} ms on two cores", estimate.open_ms.max(1.0))),
+        ("open", format!("up to {:.1} s after a crash, on two busy cores", estimate.open_ms / 1e3)),
     ];
     let mut text = format!("{}\n", facts(lines));
     if estimate.files > FILES_AS_A_RULE {
