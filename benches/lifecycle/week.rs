@@ -25,9 +25,10 @@ struct Week<'a> {
     store: Store,
     clock: Arc<SimClock>,
     noise: Vec<u8>,
-    /// When records expire, by how long they live, and how many.
+    /// When records expire, by how long they live, and the bytes of their frames.
     alive: [VecDeque<(u64, u64)>; 3],
-    alive_count: u64,
+    alive_bytes: u64,
+    /// Of the completions that are made now: as times and tokens grow, so do the frames.
     frame_bytes: u64,
     made: u64,
     now_ms: u64,
@@ -80,21 +81,19 @@ impl<'a> Week<'a> {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99);
             (state >> 56) as u8
         });
-        let mut week = Self {
+        Self {
             options,
             store,
             clock,
             noise: noise.take(NOISE_BYTES).collect(),
             alive: Default::default(),
-            alive_count: 0,
+            alive_bytes: 0,
             frame_bytes: 0,
             made: 0,
             now_ms: START_MS,
             latencies: Latencies::default(),
             slowest_step: Duration::ZERO,
-        };
-        week.frame_bytes = week.measure_frame();
-        week
+        }
     }
 
     /// Bytes of a completion's frame: what a batch of ten takes more than one of one, a ninth.
@@ -129,10 +128,10 @@ impl<'a> Week<'a> {
         };
         let expires_ms = self.now_ms + ttl.as_millis() as u64;
         match self.alive[class].back_mut() {
-            Some((at, count)) if *at == expires_ms => *count += 1,
-            _ => self.alive[class].push_back((expires_ms, 1)),
+            Some((at, bytes)) if *at == expires_ms => *bytes += self.frame_bytes,
+            _ => self.alive[class].push_back((expires_ms, self.frame_bytes)),
         }
-        self.alive_count += 1;
+        self.alive_bytes += self.frame_bytes;
         let key = Key::new(format!("{number:020}-0000-0000-0000")).expect("a key");
         let request = ClaimRequest::new(Scope::new("acct_000042").expect("a scope"), key)
             .fingerprint(Fingerprint::from_bytes([3; 32]))
@@ -144,15 +143,16 @@ impl<'a> Week<'a> {
 
     fn live_bytes(&mut self) -> u64 {
         for class in &mut self.alive {
-            while let Some((_, count)) = class.front().filter(|(at, _)| *at <= self.now_ms) {
-                self.alive_count -= count;
+            while let Some((_, bytes)) = class.front().filter(|(at, _)| *at <= self.now_ms) {
+                self.alive_bytes -= bytes;
                 class.pop_front();
             }
         }
-        self.alive_count * self.frame_bytes
+        self.alive_bytes
     }
 
     fn hour(&mut self, number: u64) -> Hour {
+        self.frame_bytes = self.measure_frame();
         let step_ms = self.options.together * 1000 / self.options.rate;
         let mut since_upkeep_ms = 0;
         let mut worst: f64 = 0.0;

@@ -33,6 +33,14 @@ const MAX_INPUTS: usize = 64;
 const MOVE_COST_PERCENT: u64 = 50;
 /// How full the last of several outputs must be.
 const LEAST_FILL_PERCENT: u64 = 75;
+/// A single output is full from here on.
+const FULL_PERCENT: u64 = 90;
+/// Up to here it is filled up by a later move. What is in between would be too full to move again,
+/// and never be full: that waits, up to half as much over the budget again.
+const BEGUN_PERCENT: u64 = 50;
+/// What compaction has written has no claims between its records, so a store that has much of it
+/// may wait for longer: for so many of these segments, one more dead one.
+const DENSE_A_DEAD_ONE: u64 = 8;
 /// How many are tried as the first of a group.
 const MAX_SEEDS: usize = 64;
 
@@ -54,6 +62,8 @@ pub(crate) struct Conditions {
     pub(crate) segment_bytes: u64,
     /// All segments there are.
     pub(crate) segments: u64,
+    /// Those of them that compaction wrote.
+    pub(crate) dense: u64,
     /// How long it takes to write as many segments as there are.
     pub(crate) turnover_ms: u64,
     /// Whether somebody asks for it, or room is short: then nothing is waited for.
@@ -84,18 +94,21 @@ pub(crate) fn choose(candidates: &[Candidate], store: &Conditions) -> Option<Cho
     let of = |at: &usize| candidates.get(*at).copied();
     let debt: u64 = sparse.iter().filter_map(of).map(|one| store.segment_bytes - one.alive).sum();
     let budget = store.segment_bytes * BUDGET_SEGMENTS.max(store.segments * BUDGET_PERCENT / 100);
+    let limit = budget + budget / 2 + store.segment_bytes * store.dense / DENSE_A_DEAD_ONE;
+    // What nobody waits for any more.
+    let long_dead = |one: Candidate| one.dead_since.plus_ms(PATIENCE_MS) <= store.now;
     if debt < budget && !store.hurried {
-        // What nobody waits for any more.
-        let long_dead = |one: Candidate| one.dead_since.plus_ms(PATIENCE_MS) <= store.now;
         sparse.retain(|at| of(at).is_some_and(long_dead));
     }
+    let waits = debt < limit && !store.hurried && !sparse.iter().filter_map(of).any(long_dead);
+    let fills = if waits { Fills::Well } else { Fills::Anyhow };
     sparse.sort_by_key(|at| of(at).map(|one| one.alive));
     let mut seeds = sparse.clone();
     seeds.sort_by_key(|at| std::cmp::Reverse(of(at).map(|one| worth(&one, store))));
     let group = seeds.iter().take(MAX_SEEDS).filter_map(of).find_map(|seed| {
         let like =
             sparse.iter().copied().filter(|at| of(at).is_some_and(|one| like(&one, &seed, store)));
-        group(like.collect(), candidates, store)
+        group(like.collect(), candidates, store, fills)
     });
     let mixed = || group_of_any(&sparse, candidates, store);
     let inputs = group.or_else(mixed)?;
@@ -116,14 +129,27 @@ fn like(one: &Candidate, other: &Candidate, store: &Conditions) -> bool {
 
 /// Whatever their expiry, where room counts more than what is moved again.
 fn group_of_any(sparse: &[usize], all: &[Candidate], store: &Conditions) -> Option<Vec<usize>> {
-    store.hurried.then(|| group(sparse.to_vec(), all, store)).flatten()
+    store.hurried.then(|| group(sparse.to_vec(), all, store, Fills::Anyhow)).flatten()
+}
+
+/// How full the output of a move must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fills {
+    /// So full that it is not moved again, or so little that a later move fills it up.
+    Well,
+    Anyhow,
 }
 
 /// So many of the first of `sorted` as give back the most for what they cost; `None` if that is
-/// nothing.
-fn group(sorted: Vec<usize>, all: &[Candidate], store: &Conditions) -> Option<Vec<usize>> {
+/// nothing, or if waiting makes a better output of them.
+fn group(
+    sorted: Vec<usize>,
+    all: &[Candidate],
+    store: &Conditions,
+    must: Fills,
+) -> Option<Vec<usize>> {
     let capacity = store.segment_bytes * FILL_PERCENT / 100;
-    let (mut alive, mut best, mut count) = (0, 0, 0);
+    let (mut alive, mut best, mut count, mut filled) = (0, 0, 0, 0);
     for (before, at) in sorted.iter().take(MAX_INPUTS).enumerate() {
         alive += all.get(*at).map_or(0, |one| one.alive);
         let outputs = alive.div_ceil(capacity);
@@ -137,8 +163,12 @@ fn group(sorted: Vec<usize>, all: &[Candidate], store: &Conditions) -> Option<Ve
         let last = alive - outputs.saturating_sub(1) * capacity;
         let fills = outputs <= 1 || last * 100 >= capacity * LEAST_FILL_PERCENT;
         if profit > best && fills {
-            (best, count) = (profit, before + 1);
+            (best, count, filled) = (profit, before + 1, alive);
         }
+    }
+    let awkward = capacity * BEGUN_PERCENT / 100 + 1..capacity * FULL_PERCENT / 100;
+    if must == Fills::Well && awkward.contains(&filled) {
+        return None;
     }
     let mut group = sorted;
     group.truncate(count);

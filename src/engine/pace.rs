@@ -13,13 +13,15 @@ use super::rewriter::Rewriter;
 use crate::error::Result;
 
 /// Index entries that are removed between two breaths.
-const STEPS_A_BREATH: usize = 256;
+const REMOVED_A_BREATH: usize = 256;
 
 /// How fast, and since when.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
     kind: Kind,
     rested_at_ms: u64,
+    /// Index entries removed since the last breath.
+    removed: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,11 +38,11 @@ impl Pace {
     pub(crate) fn background(engine: &Engine) -> Self {
         // Without threads there is nobody that a rest would leave room to.
         let kind = if engine.has_threads { Kind::Background } else { Kind::Pressed };
-        Self { kind, rested_at_ms: engine.time.monotonic_ms() }
+        Self { kind, rested_at_ms: engine.time.monotonic_ms(), removed: 0 }
     }
 
     pub(crate) const fn hurried() -> Self {
-        Self { kind: Kind::Hurried, rested_at_ms: 0 }
+        Self { kind: Kind::Hurried, rested_at_ms: 0, removed: 0 }
     }
 
     /// The same, but for the rests.
@@ -72,9 +74,12 @@ impl Pace {
         Ok(())
     }
 
-    /// Between steps of work that writes nothing: lets others have the core.
-    pub(crate) fn breathe(&self, steps: usize) {
-        if self.kind != Kind::Hurried && steps % STEPS_A_BREATH == STEPS_A_BREATH - 1 {
+    /// After index entries were removed, with no lock held: lets others have the core now and then,
+    /// also while somebody waits, since it costs next to nothing where nobody wants the core.
+    pub(crate) fn breathe(&mut self, removed: usize) {
+        self.removed += removed;
+        if self.removed >= REMOVED_A_BREATH {
+            self.removed = 0;
             std::thread::yield_now();
         }
     }

@@ -11,12 +11,14 @@ use super::pace::Pace;
 use super::segment::Segment;
 use crate::error::Result;
 use crate::ids::StoreTime;
-use crate::index::Location;
+use crate::index::{Location, by_shard};
 use crate::log::{Footer, FooterEntry};
 use crate::sabotage::{self, Bug};
 
 /// Segments that one change of the manifest drops.
 const AT_A_TIME: usize = 16;
+/// Records that are removed from a shard under one hold of its lock: some microseconds.
+const AT_ONCE: usize = 128;
 
 /// What [`Store::prune`](crate::Store::prune) did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -110,24 +112,32 @@ impl Engine {
         let Ok(Footer { entries, .. }) = segment.read_footer() else {
             return self.unlist_slow(segment);
         };
-        self.unlist_entries(segment, entries.iter(), pace);
+        self.unlist_entries(segment, entries, pace);
     }
 
-    fn unlist_entries<'a>(
-        &self,
-        segment: &Segment,
-        entries: impl Iterator<Item = &'a FooterEntry>,
-        pace: &mut Pace,
-    ) {
-        let mut removed = 0;
-        for (count, entry) in entries.filter(|entry| !entry.forget).enumerate() {
-            let location = Location { slot: segment.slot, offset: entry.offset };
-            let mut shard = self.shard(entry.hash).lock();
-            removed += u64::from(shard.index.remove(self.geometry, entry.hash, location));
-            drop(shard);
-            pace.breathe(count);
+    /// Removes records from the index, shard by shard: each shard's lock is taken once for all of
+    /// them, or once for as many as may go under it.
+    fn unlist_entries(&self, segment: &Segment, mut entries: Vec<FooterEntry>, pace: &mut Pace) {
+        entries.retain(|entry| !entry.forget);
+        let begins = by_shard(&mut entries, 0..self.shards.len(), |entry| entry.hash);
+        let mut rest = entries.as_mut_slice();
+        let mut doomed = Vec::with_capacity(AT_ONCE);
+        for (shard, ends) in self.shards.iter().zip(begins.windows(2)) {
+            let [begin, end] = ends else { continue };
+            let Some((own, others)) = rest.split_at_mut_checked(end - begin) else { break };
+            rest = others;
+            own.sort_unstable_by_key(|entry| entry.hash);
+            for some in own.chunks(AT_ONCE) {
+                doomed.clear();
+                doomed.extend(some.iter().map(|entry| {
+                    (entry.hash, Location { slot: segment.slot, offset: entry.offset })
+                }));
+                let mut removed = 0;
+                shard.lock().index.remove_all(self.geometry, &doomed, |_| removed += 1);
+                self.counters.pruned.add(removed);
+                pace.breathe(doomed.len());
+            }
         }
-        self.counters.pruned.add(removed);
     }
 
     fn unlist_slow(&self, segment: &Segment) {
@@ -140,13 +150,13 @@ impl Engine {
     /// Removes what has expired of a segment from the index. Records whose place cannot be read are
     /// left to be met by a reader.
     fn unlist_expired(&self, segment: &Segment, now: StoreTime, pace: &mut Pace) {
-        let entries = match segment.is_sealed() {
+        let mut entries = match segment.is_sealed() {
             true if segment.first_expiry() > now => return,
             true => segment.read_footer().map(|footer| footer.entries).unwrap_or_default(),
             false => segment.contents().entries.clone(),
         };
-        let expired = |entry: &&FooterEntry| entry.expires_at(segment.base) <= now;
-        self.unlist_entries(segment, entries.iter().filter(expired), pace);
+        entries.retain(|entry| entry.expires_at(segment.base) <= now);
+        self.unlist_entries(segment, entries, pace);
     }
 
     /// Replaces segments in the manifest, and recycles the old ones' files.

@@ -12,6 +12,8 @@
 //! Every change names the location it expects (compare-and-swap): two writers never undo one
 //! another.
 
+mod sweep;
+
 use super::SHARD_BITS;
 use super::location::{Geometry, LOCATION_BITS, Location};
 use super::slots::{EMPTY, Slots};
@@ -377,8 +379,59 @@ mod tests {
         }
     }
 
+    /// A shard, and which of its records are to go, with some that are not there.
+    fn sweep() -> impl Strategy<Value = (Vec<(u64, u32)>, Vec<bool>, Vec<(u64, u32)>)> {
+        let record = (any_tag(), 0..400_u32);
+        let absent = proptest::collection::vec((any_tag(), 400..500_u32), 0..40);
+        (0..600_usize).prop_flat_map(move |count| {
+            let records = proptest::collection::vec(record.clone(), count);
+            let share = prop_oneof![Just(0.02), Just(0.5), Just(0.98), Just(1.0)];
+            let goes = share.prop_flat_map(move |p| {
+                proptest::collection::vec(proptest::bool::weighted(p), count)
+            });
+            (records, goes, absent.clone())
+        })
+    }
+
+    proptest! {
+        /// A sweep is so many removals, whatever they are of the table and however it was made.
+        #[test]
+        fn a_sweep_is_as_if_removed_one_by_one(
+            (records, goes, absent) in sweep(),
+            made in any::<bool>(),
+        ) {
+            let of = |(tag, place): (u64, u32)| (hash(tag), at(place % 3, 4096 + 16 * place));
+            let all: std::collections::BTreeMap<_, _> =
+                records.into_iter().map(of).zip(goes).collect();
+            let sorted: Vec<_> = all.keys().copied().collect();
+            let filled = || {
+                if made {
+                    return IndexShard::made_of(&sorted, GEOMETRY);
+                }
+                let mut shard = IndexShard::default();
+                for (hash, location) in sorted.iter().rev() {
+                    shard.insert(GEOMETRY, *hash, *location);
+                }
+                shard
+            };
+            let (mut swept, mut model) = (filled(), filled());
+            let mut doomed: Vec<_> = all.iter().filter(|(_, goes)| **goes).map(|(r, _)| *r).collect();
+            doomed.extend(absent.into_iter().map(of));
+            doomed.sort_unstable();
+            let mut gone = HashSet::new();
+            swept.remove_all(GEOMETRY, &doomed, |number| assert!(gone.insert(number)));
+            check(&swept);
+            for (number, (hash, location)) in doomed.iter().enumerate() {
+                let removed = model.remove(GEOMETRY, *hash, *location);
+                prop_assert_eq!(removed, gone.contains(&number));
+            }
+            prop_assert_eq!(swept.len(), model.len());
+            prop_assert!(swept.slots.iter().eq(model.slots.iter()), "slot by slot");
+        }
+    }
+
     /// Tags from everywhere, and many of few.
-    fn any_tag() -> impl Strategy<Value = u64> {
+    fn any_tag() -> impl Strategy<Value = u64> + Clone {
         prop_oneof![0..1_u64 << TAG_BITS, 0..4_u64, (1_u64 << 28) - 4..(1 << 28)]
     }
 
@@ -387,6 +440,7 @@ mod tests {
         Insert(u64, u32),
         Remove(u64, u32),
         Move(u64, u32, u32),
+        Sweep(Vec<(u64, u32)>),
         DropSegment(u32),
     }
 
@@ -397,6 +451,7 @@ mod tests {
         prop_oneof![
             4 => (tag.clone(), place.clone()).prop_map(|(tag, place)| Step::Insert(tag, place)),
             3 => (tag.clone(), place.clone()).prop_map(|(tag, place)| Step::Remove(tag, place)),
+            1 => proptest::collection::vec((tag.clone(), place.clone()), 0..8).prop_map(Step::Sweep),
             1 => (tag, place.clone(), place).prop_map(|(tag, from, to)| Step::Move(tag, from, to)),
             1 => (0..3u32).prop_map(Step::DropSegment),
         ]
@@ -423,6 +478,19 @@ mod tests {
                         prop_assert_eq!(moved, model.remove(&(tag, from)));
                         if moved { model.insert((tag, to)); }
                     },
+                    Step::Sweep(mut places) => {
+                        places.sort_unstable();
+                        let doomed: Vec<_> = places
+                            .iter()
+                            .map(|(tag, place)| (hash(*tag), location(*place)))
+                            .collect();
+                        let mut gone = Vec::new();
+                        shard.remove_all(GEOMETRY, &doomed, |number| gone.push(places[number]));
+                        for one in gone {
+                            prop_assert!(model.remove(&one), "it was there, once");
+                        }
+                        prop_assert!(places.iter().all(|one| !model.contains(one)));
+                    }
                     Step::DropSegment(slot) => {
                         let before = model.len();
                         model.retain(|(_, place)| place % 3 != slot);

@@ -19,7 +19,7 @@ fn one(alive_percent: u64, halves_in_ms: u64, dead_for_ms: u64) -> Candidate {
 
 fn calm(segments: u64) -> Conditions {
     let turnover_ms = 24 * HOUR;
-    Conditions { now: NOW, segment_bytes: SIZE, segments, turnover_ms, hurried: false }
+    Conditions { now: NOW, segment_bytes: SIZE, segments, dense: 0, turnover_ms, hurried: false }
 }
 
 fn hurried(segments: u64) -> Conditions {
