@@ -17,7 +17,7 @@ const ALIVE_PERCENT: u64 = 60;
 const HURRIED_ALIVE_PERCENT: u64 = 75;
 /// What may be dead before anything moves: a share of all segments, in percent, and so many
 /// segments at least.
-const BUDGET_PERCENT: u64 = 3;
+const BUDGET_PERCENT: u64 = 2;
 const BUDGET_SEGMENTS: u64 = 3;
 /// What halves within this share of the time in which the store turns over is waited for.
 const PATIENCE_SHARE: u64 = 50;
@@ -34,13 +34,14 @@ const MOVE_COST_PERCENT: u64 = 50;
 /// How full the last of several outputs must be.
 const LEAST_FILL_PERCENT: u64 = 75;
 /// A single output is full from here on.
-const FULL_PERCENT: u64 = 90;
-/// Up to here it is filled up by a later move. What is in between would be too full to move again,
-/// and never be full: that waits, up to half as much over the budget again.
-const BEGUN_PERCENT: u64 = 50;
-/// What compaction has written has no claims between its records, so a store that has much of it
-/// may wait for longer: for so many of these segments, one more dead one.
-const DENSE_A_DEAD_ONE: u64 = 8;
+const FULL_PERCENT: u64 = 85;
+/// Up to here it is begun, and a later move fills it up. What is in between would be too full to
+/// move again, and never be full: that waits until it is one of the two, or what is dead comes to
+/// so many times the budget.
+const BEGUN_PERCENT: u64 = 45;
+const MOST_BUDGETS: u64 = 2;
+/// From here on, so many times the budget, it must be quick.
+const PRESSED_BUDGETS: u64 = 3;
 /// How many are tried as the first of a group.
 const MAX_SEEDS: usize = 64;
 
@@ -62,8 +63,6 @@ pub(crate) struct Conditions {
     pub(crate) segment_bytes: u64,
     /// All segments there are.
     pub(crate) segments: u64,
-    /// Those of them that compaction wrote.
-    pub(crate) dense: u64,
     /// How long it takes to write as many segments as there are.
     pub(crate) turnover_ms: u64,
     /// Whether somebody asks for it, or room is short: then nothing is waited for.
@@ -94,14 +93,15 @@ pub(crate) fn choose(candidates: &[Candidate], store: &Conditions) -> Option<Cho
     let of = |at: &usize| candidates.get(*at).copied();
     let debt: u64 = sparse.iter().filter_map(of).map(|one| store.segment_bytes - one.alive).sum();
     let budget = store.segment_bytes * BUDGET_SEGMENTS.max(store.segments * BUDGET_PERCENT / 100);
-    let limit = budget + budget / 2 + store.segment_bytes * store.dense / DENSE_A_DEAD_ONE;
     // What nobody waits for any more.
     let long_dead = |one: Candidate| one.dead_since.plus_ms(PATIENCE_MS) <= store.now;
     if debt < budget && !store.hurried {
         sparse.retain(|at| of(at).is_some_and(long_dead));
     }
-    let waits = debt < limit && !store.hurried && !sparse.iter().filter_map(of).any(long_dead);
-    let fills = if waits { Fills::Well } else { Fills::Anyhow };
+    let may_wait = debt < MOST_BUDGETS * budget
+        && !store.hurried
+        && !sparse.iter().filter_map(of).any(long_dead);
+    let fills = if may_wait { Fills::Well } else { Fills::Anyhow };
     sparse.sort_by_key(|at| of(at).map(|one| one.alive));
     let mut seeds = sparse.clone();
     seeds.sort_by_key(|at| std::cmp::Reverse(of(at).map(|one| worth(&one, store))));
@@ -112,7 +112,7 @@ pub(crate) fn choose(candidates: &[Candidate], store: &Conditions) -> Option<Cho
     });
     let mixed = || group_of_any(&sparse, candidates, store);
     let inputs = group.or_else(mixed)?;
-    Some(Choice { inputs, pressed: store.hurried || debt > 2 * budget })
+    Some(Choice { inputs, pressed: store.hurried || debt > PRESSED_BUDGETS * budget })
 }
 
 /// Bytes given back, times the time until they would be by themselves, a byte moved.

@@ -107,7 +107,6 @@ impl Engine {
             now,
             segment_bytes: u64::from(self.segment_size),
             segments: all.len() as u64,
-            dense: all.iter().filter(|one| one.kind == SegmentKind::Compacted).count() as u64,
             turnover_ms: turnover_ms(&all, now),
             hurried: hurried || self.is_short(),
         };

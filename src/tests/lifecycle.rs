@@ -43,6 +43,26 @@ fn a_forced_prune_leaves_what_has_not_expired_and_nothing_else() {
     }
 }
 
+/// All in one shard, more than go under one hold of its lock, and none told apart by its hash.
+#[test]
+fn a_prune_tells_records_apart_that_share_all_of_their_hash() {
+    crate::index::with_masked_hashes(0, || {
+        let mut world = world();
+        let store = world.open();
+        for i in 0..400 {
+            let ttl = if i % 7 == 0 { 7 * DAY } else { HALF_HOUR };
+            execute_for(&store, &format!("k-{i}"), ttl, "answer");
+            store.step_upkeep();
+        }
+        world.advance(HALF_HOUR + Duration::from_secs(1));
+        let pruned = store.prune().wait().expect("pruned");
+        assert_eq!((pruned.records, store.stats().records), (400 - 58, 58));
+        for i in 0..400 {
+            assert_eq!(body(&store, &format!("k-{i}")).is_some(), i % 7 == 0, "k-{i}");
+        }
+    });
+}
+
 #[test]
 fn a_forced_prune_leaves_claims_and_unresolved_attempts() {
     let mut world = world();

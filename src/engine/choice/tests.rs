@@ -19,7 +19,7 @@ fn one(alive_percent: u64, halves_in_ms: u64, dead_for_ms: u64) -> Candidate {
 
 fn calm(segments: u64) -> Conditions {
     let turnover_ms = 24 * HOUR;
-    Conditions { now: NOW, segment_bytes: SIZE, segments, dense: 0, turnover_ms, hurried: false }
+    Conditions { now: NOW, segment_bytes: SIZE, segments, turnover_ms, hurried: false }
 }
 
 fn hurried(segments: u64) -> Conditions {
@@ -67,6 +67,23 @@ fn half_filled_outputs_are_filled_up() {
     assert_eq!(choice.inputs, vec![0, 1, 2, 3, 4]);
 }
 
+#[test]
+fn what_would_neither_be_full_nor_be_moved_again_waits_for_more() {
+    let begun = |more: usize, dead_for_ms| {
+        let mut all = vec![one(37, 150 * HOUR, 0)];
+        all.extend(vec![one(7, 155 * HOUR, dead_for_ms); more]);
+        choose(&all, &calm(150)).map(|choice| choice.inputs.len())
+    };
+    assert_eq!(begun(4, HOUR), None, "65 percent of an output");
+    assert_eq!(begun(4, 25 * HOUR), Some(5), "nobody waits for ever");
+    assert_eq!(begun(7, HOUR), Some(8), "86 percent");
+    // That comes to twice the budget.
+    assert_eq!(begun(6, HOUR), Some(7), "79 percent, and 6.2 dead segments");
+    let unbegun = |count| choose(&vec![one(11, 150 * HOUR, HOUR); count], &calm(150));
+    assert_eq!(unbegun(4).map(|choice| choice.inputs.len()), None, "46 percent");
+    assert_eq!(unbegun(8).map(|choice| choice.inputs.len()), Some(8), "93 percent");
+}
+
 fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
     let any = (0..=100_u64, 0..1000 * HOUR, 0..100 * HOUR);
     proptest::collection::vec(any.prop_map(|(alive, halves, dead)| one(alive, halves, dead)), 0..80)
@@ -88,6 +105,23 @@ proptest! {
             prop_assert!(inputs.is_sorted() && inputs.len() <= MAX_INPUTS);
             let limit = if hurry { HURRIED_ALIVE_PERCENT } else { ALIVE_PERCENT };
             prop_assert!(inputs.iter().all(|at| all[*at].alive <= SIZE * limit / 100));
+        }
+    }
+
+    /// Without need, no output is made that is moved again for little, or never filled.
+    #[test]
+    fn outputs_are_full_or_well_begun(all in candidates(), segments in 0..500_u64) {
+        let store = calm(segments);
+        let budget = SIZE * BUDGET_SEGMENTS.max(segments * BUDGET_PERCENT / 100);
+        let dead: u64 = all.iter().map(|one| SIZE - one.alive).sum();
+        let is_old = |one: &Candidate| one.dead_since.plus_ms(PATIENCE_MS) <= NOW;
+        if dead < MOST_BUDGETS * budget
+            && !all.iter().any(is_old)
+            && let Some(Choice { inputs, .. }) = choose(&all, &store)
+        {
+            let alive: u64 = inputs.iter().map(|at| all[*at].alive).sum();
+            let percent = alive * 100 / (SIZE * FILL_PERCENT / 100);
+            prop_assert!(percent <= BEGUN_PERCENT || percent >= FULL_PERCENT, "{}", percent);
         }
     }
 
