@@ -98,14 +98,14 @@ pub(crate) struct Page {
     /// An abandoned claim that upkeep forgot once its TTL was over. Nothing is written of that, so
     /// a crash may bring it back, as abandoned.
     pub(crate) ghost: Option<Flight>,
-    /// After damage: records that may lie beneath a claim that was found, or none of them. Then
-    /// `done` is empty.
+    /// After damage: records of which one may be the key's, or none, where a claim lies above them
+    /// or they cannot be read. Then `done` is empty.
     pub(crate) beneath: Vec<Done>,
 }
 
 impl Page {
     /// The records of which one may be the key's.
-    fn dones(&self) -> impl Iterator<Item = &Done> {
+    pub(super) fn dones(&self) -> impl Iterator<Item = &Done> {
         self.done.iter().chain(&self.beneath)
     }
 

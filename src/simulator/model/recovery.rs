@@ -72,9 +72,14 @@ impl Model {
         if now.hi < floor_ms {
             return Err(format!("promise 6: store time was {floor_ms} and is {now:?}"));
         }
-        let Some(pages) = self.matching(found, least) else {
+        let Some(mut pages) = self.matching(found, least) else {
             return Err(self.explain(found, least));
         };
+        for (key, page) in pages.iter_mut().enumerate() {
+            if found.seen[key] == Seen::Unreadable {
+                self.leave_open(key, page, least);
+            }
+        }
         self.restart(pages, found.seen, found.times, floor_ms);
         Ok(())
     }
@@ -124,6 +129,23 @@ impl Model {
         match fitting.contains(&false) {
             true => matching,
             false => Some(merge(matching, &pages, found.times.now)),
+        }
+    }
+
+    /// What cannot be read may be any record that the key had since the entries that must be there.
+    fn leave_open(&self, key: KeyId, page: &mut Page, least: u64) {
+        let mut left = vec![&self.base[key]];
+        for (number, entry) in (self.first..).zip(&self.log).filter(|(_, entry)| entry.key == key) {
+            if number < least {
+                left.clear();
+            }
+            left.push(&entry.page);
+        }
+        if left.iter().any(|other| other.done != page.done || other.beneath != page.beneath) {
+            let mut dones: Vec<Done> = left.iter().flat_map(|page| page.dones().cloned()).collect();
+            dones.dedup();
+            page.done = None;
+            page.beneath = dones;
         }
     }
 
@@ -235,12 +257,11 @@ impl Model {
             let old = self.history.iter().rev().filter(|(of, _)| *of == key);
             let mut old = old.map(|(_, page)| page);
             let page = match seen {
-                // What there was may have expired, or cannot be read.
-                Seen::Nothing | Seen::Unreadable => {
+                Seen::Unreadable => Some(Page { beneath: self.dones_ever(key), ..Page::default() }),
+                // What there was may have expired.
+                Seen::Nothing => {
                     let done = old.find_map(|page| page.done.clone());
-                    let done = done.filter(|done| {
-                        *seen == Seen::Unreadable || done.expires_ms <= times.now.hi
-                    });
+                    let done = done.filter(|done| done.expires_ms <= times.now.hi);
                     Some(Page { done, ..Page::default() })
                 }
                 Seen::Done(shown) => old
@@ -269,10 +290,15 @@ impl Model {
         flight.checkpoints.push(None);
         orphan(&mut flight, seen, Span { lo: 0, hi: u64::MAX });
         // What the damage has brought back beneath the claim shows when it ends.
-        let dones = self.history.iter().filter(|(of, _)| *of == key);
-        let mut beneath: Vec<Done> = dones.filter_map(|(_, page)| page.done.clone()).collect();
-        beneath.dedup();
-        Some(Page { flight: Some(flight), beneath, ..Page::default() })
+        Some(Page { flight: Some(flight), beneath: self.dones_ever(key), ..Page::default() })
+    }
+
+    /// Every record that a key of a damaged store ever had.
+    fn dones_ever(&self, key: KeyId) -> Vec<Done> {
+        let pages = self.history.iter().filter(|(of, _)| *of == key);
+        let mut dones: Vec<Done> = pages.filter_map(|(_, page)| page.done.clone()).collect();
+        dones.dedup();
+        dones
     }
 
     /// Says what is wrong with what is seen.
