@@ -17,8 +17,10 @@ const AHEAD: &str = "claims at the head of a segment were ahead of what a power 
                      nobody: the model had not allowed it";
 const LATE: &str = "a claim was called late for a record that the model did not know of";
 const UNREAD: &str = "the model was sure of a key that could not be read after a power cut";
+const BENEATH: &str = "damage brought a forgotten record back; the model had not expected it \
+                       beneath a claim whose time was over";
 
-pub(super) const CORPUS: [(u64, Length, &str); 16] = [
+pub(super) const CORPUS: [(u64, Length, &str); 17] = [
     (36, Length::Short, EXPIRED),
     (155, Length::Short, AHEAD),
     (678, Length::Short, EXPIRED),
@@ -35,4 +37,5 @@ pub(super) const CORPUS: [(u64, Length, &str); 16] = [
     (115_493, Length::Short, NO_PREFIX),
     (116_755, Length::Short, EARLIER_LIFE),
     (12_836, Length::Short, UNREAD),
+    (1_125_615, Length::Short, BENEATH),
 ];

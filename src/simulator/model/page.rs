@@ -119,6 +119,14 @@ impl Page {
         self.dones().filter(move |done| done.expires_ms <= now.hi)
     }
 
+    /// Whether no claim may lie above the record any more: none does, or its TTL is over.
+    pub(crate) fn may_be_bare(&self, now: Span) -> bool {
+        let end = |flight: &Flight| flight.end_of_abandoned();
+        self.flight
+            .as_ref()
+            .is_none_or(|flight| end(flight).is_some_and(|end| end.may_be_over(now)))
+    }
+
     /// The record becomes known: another one, or that there is none.
     pub(crate) fn set_done(&mut self, done: Option<Done>) {
         self.done = done;

@@ -46,13 +46,13 @@ impl Model {
                 (flight.token, flight.attempt) == (*token, *attempt)
                     && flight.stage == Stage::Unresolved
             }
-            (Some(flight), Seen::Nothing) => {
-                flight.end_of_abandoned().is_some_and(|end| end.may_be_over(times.now))
-            }
+            (Some(_), Seen::Nothing) => page.may_be_bare(times.now),
             (None, Seen::Nothing) => {
                 page.done.as_ref().is_none_or(|done| done.expires_ms <= times.now.hi)
             }
-            (None, Seen::Done(shown)) => page.live(times.now).any(|done| shown.is(done)),
+            (_, Seen::Done(shown)) => {
+                page.may_be_bare(times.now) && page.live(times.now).any(|done| shown.is(done))
+            }
             _ => false,
         };
         match pages.iter().any(fits) {
@@ -170,7 +170,11 @@ impl Model {
             Seen::Unresolved { token, attempt } => page.flight.as_ref().is_some_and(|flight| {
                 is(flight, *token, *attempt) && self.becomes(flight, key, true)
             }),
-            Seen::Done(shown) => page.flight.is_none() && page.live(now).any(|done| shown.is(done)),
+            Seen::Done(shown) => {
+                let covered = |flight: &Flight| !self.may_be_gone(flight, key, found);
+                !page.flight.as_ref().is_some_and(covered)
+                    && page.live(now).any(|done| shown.is(done))
+            }
             Seen::Nothing => match &page.flight {
                 Some(flight) => self.may_be_gone(flight, key, found),
                 None => {
@@ -220,6 +224,9 @@ impl Model {
                 let before = abandoned_at(flight, in_memory).unwrap_or(Span::at(floor_ms));
                 let lo = before.lo.min(floor_ms);
                 orphan(flight, seen, Span { lo, hi: before.hi.max(times.latest.hi) });
+            }
+            if matches!(seen, Seen::Done(_)) && page.flight.is_some() {
+                page.ghost = page.flight.take();
             }
             if let Seen::Done(shown) = seen
                 && let Some(at) = page.beneath.iter().position(|done| shown.is(done))
