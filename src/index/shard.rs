@@ -270,19 +270,19 @@ mod tests {
 
     use super::*;
 
-    const GEOMETRY: Geometry = Geometry::new(1 << 20);
+    pub(super) const GEOMETRY: Geometry = Geometry::new(1 << 20);
 
-    fn at(slot: u32, offset: u32) -> Location {
+    pub(super) fn at(slot: u32, offset: u32) -> Location {
         Location { slot: Slot(slot), offset }
     }
 
     /// A hash of this tag.
-    fn hash(tag: u64) -> KeyHash {
+    pub(super) fn hash(tag: u64) -> KeyHash {
         KeyHash(tag << (64 - SHARD_BITS - TAG_BITS))
     }
 
     /// Checks the invariants of the module's header.
-    fn check(shard: &IndexShard) {
+    pub(super) fn check(shard: &IndexShard) {
         let taken: Vec<u64> = shard.taken_slots().collect();
         assert_eq!(taken.len(), shard.len());
         assert!(taken.is_sorted_by_key(|slot| tag_of(*slot)));
@@ -379,59 +379,8 @@ mod tests {
         }
     }
 
-    /// A shard, and which of its records are to go, with some that are not there.
-    fn sweep() -> impl Strategy<Value = (Vec<(u64, u32)>, Vec<bool>, Vec<(u64, u32)>)> {
-        let record = (any_tag(), 0..400_u32);
-        let absent = proptest::collection::vec((any_tag(), 400..500_u32), 0..40);
-        (0..600_usize).prop_flat_map(move |count| {
-            let records = proptest::collection::vec(record.clone(), count);
-            let share = prop_oneof![Just(0.02), Just(0.5), Just(0.98), Just(1.0)];
-            let goes = share.prop_flat_map(move |p| {
-                proptest::collection::vec(proptest::bool::weighted(p), count)
-            });
-            (records, goes, absent.clone())
-        })
-    }
-
-    proptest! {
-        /// A sweep is so many removals, whatever they are of the table and however it was made.
-        #[test]
-        fn a_sweep_is_as_if_removed_one_by_one(
-            (records, goes, absent) in sweep(),
-            made in any::<bool>(),
-        ) {
-            let of = |(tag, place): (u64, u32)| (hash(tag), at(place % 3, 4096 + 16 * place));
-            let all: std::collections::BTreeMap<_, _> =
-                records.into_iter().map(of).zip(goes).collect();
-            let sorted: Vec<_> = all.keys().copied().collect();
-            let filled = || {
-                if made {
-                    return IndexShard::made_of(&sorted, GEOMETRY);
-                }
-                let mut shard = IndexShard::default();
-                for (hash, location) in sorted.iter().rev() {
-                    shard.insert(GEOMETRY, *hash, *location);
-                }
-                shard
-            };
-            let (mut swept, mut model) = (filled(), filled());
-            let mut doomed: Vec<_> = all.iter().filter(|(_, goes)| **goes).map(|(r, _)| *r).collect();
-            doomed.extend(absent.into_iter().map(of));
-            doomed.sort_unstable();
-            let mut gone = HashSet::new();
-            swept.remove_all(GEOMETRY, &doomed, |number| assert!(gone.insert(number)));
-            check(&swept);
-            for (number, (hash, location)) in doomed.iter().enumerate() {
-                let removed = model.remove(GEOMETRY, *hash, *location);
-                prop_assert_eq!(removed, gone.contains(&number));
-            }
-            prop_assert_eq!(swept.len(), model.len());
-            prop_assert!(swept.slots.iter().eq(model.slots.iter()), "slot by slot");
-        }
-    }
-
     /// Tags from everywhere, and many of few.
-    fn any_tag() -> impl Strategy<Value = u64> + Clone {
+    pub(super) fn any_tag() -> impl Strategy<Value = u64> + Clone {
         prop_oneof![0..1_u64 << TAG_BITS, 0..4_u64, (1_u64 << 28) - 4..(1 << 28)]
     }
 
