@@ -400,7 +400,8 @@ mod tests {
         prop_oneof![
             4 => (tag.clone(), place.clone()).prop_map(|(tag, place)| Step::Insert(tag, place)),
             3 => (tag.clone(), place.clone()).prop_map(|(tag, place)| Step::Remove(tag, place)),
-            1 => proptest::collection::vec((tag.clone(), place.clone()), 0..8).prop_map(Step::Sweep),
+            1 => proptest::collection::vec((tag.clone(), place.clone()), 0..8)
+                .prop_map(Step::Sweep),
             1 => (tag, place.clone(), place).prop_map(|(tag, from, to)| Step::Move(tag, from, to)),
             1 => (0..3u32).prop_map(Step::DropSegment),
         ]

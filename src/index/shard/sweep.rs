@@ -104,7 +104,8 @@ mod tests {
                 shard
             };
             let (mut swept, mut model) = (filled(), filled());
-            let mut doomed: Vec<_> = all.iter().filter(|(_, goes)| **goes).map(|(r, _)| *r).collect();
+            let going = all.iter().filter(|(_, goes)| **goes);
+            let mut doomed: Vec<_> = going.map(|(record, _)| *record).collect();
             doomed.extend(absent.into_iter().map(of));
             doomed.sort_unstable();
             let mut gone = HashSet::new();
