@@ -29,11 +29,13 @@ const FIRST_HOMES: usize = 8;
 const MADE_PERCENT: usize = 80;
 
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct IndexShard {
+    /// Thirty-two bits are enough: all shards together have 2^36 places to point to.
+    homes: u32,
+    taken: u32,
     /// The homes, and after them whatever the last of them ran over.
     slots: Slots,
-    homes: usize,
-    taken: usize,
 }
 
 /// The locations that may hold a key's record: none or one as a rule, more where hash bits are
@@ -63,18 +65,34 @@ impl Candidates {
 }
 
 impl IndexShard {
+    /// Of these bytes at its beginning a lookup has need, as long as there is one block of slots.
+    pub(crate) const LEAD_BYTES: usize = 8 + size_of::<Box<[u64]>>();
+
     /// Where a record of this hash may be.
     pub(crate) fn candidates(&self, geometry: Geometry, hash: KeyHash) -> Candidates {
         let mut found = Candidates::default();
-        for (_, slot) in self.equal(tag(hash)) {
-            found.push(geometry.unpack(slot & LOCATION_MASK));
+        let tag = tag(hash);
+        let least = tag << LOCATION_BITS;
+        for run in self.slots.runs(self.home(tag)) {
+            for slot in run {
+                if *slot == EMPTY {
+                    return found;
+                }
+                if *slot < least {
+                    continue;
+                }
+                if tag_of(*slot) != tag {
+                    return found;
+                }
+                found.push(geometry.unpack(slot & LOCATION_MASK));
+            }
         }
         found
     }
 
     /// Adds a location; the caller knows that it is not there yet.
     pub(crate) fn insert(&mut self, geometry: Geometry, hash: KeyHash, location: Location) {
-        if (self.taken + 1) * 100 > self.homes * FULL_PERCENT {
+        if (self.len() + 1) * 100 > self.homes() * FULL_PERCENT {
             self.grow();
         }
         self.taken += 1;
@@ -87,7 +105,7 @@ impl IndexShard {
         let mut carried = slot;
         while carried != EMPTY {
             if at == self.slots.len() {
-                self.slots.resize(at + room(self.homes));
+                self.slots.resize(at + room(self.homes()));
             }
             carried = self.slots.replace(at, carried);
             at += 1;
@@ -102,7 +120,7 @@ impl IndexShard {
             return Self::default();
         }
         let homes = (records.len() * 100).div_ceil(MADE_PERCENT).max(FIRST_HOMES);
-        let mut shard = Self { homes, ..Self::default() };
+        let mut shard = Self { homes: homes as u32, ..Self::default() };
         let tags = records.iter().map(|(hash, _)| tag(*hash));
         shard.slots.resize(shard.needed(tags));
         shard.lay_out(records.iter().map(|(hash, location)| slot(geometry, *hash, *location)));
@@ -155,7 +173,7 @@ impl IndexShard {
             .taken_slots()
             .filter(|entry| geometry.unpack(entry & LOCATION_MASK).slot != slot)
             .collect();
-        let removed = self.taken - kept.len();
+        let removed = self.len() - kept.len();
         let len = self.slots.len();
         self.slots.resize(0);
         self.slots.resize(len);
@@ -164,7 +182,7 @@ impl IndexShard {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.taken
+        self.taken as usize
     }
 
     /// The locations of all records, for walks over everything.
@@ -179,7 +197,11 @@ impl IndexShard {
 
     /// A tag's place in proportion.
     fn home(&self, tag: u64) -> usize {
-        ((tag * self.homes as u64) >> TAG_BITS) as usize
+        ((tag * u64::from(self.homes)) >> TAG_BITS) as usize
+    }
+
+    fn homes(&self) -> usize {
+        self.homes as usize
     }
 
     fn taken_slots(&self) -> impl Iterator<Item = u64> + '_ {
@@ -202,7 +224,7 @@ impl IndexShard {
     /// Makes the table an eighth larger: on average about 80 percent is taken. In place: the slots
     /// move to the end, and from there to where they belong, which is never behind the next.
     fn grow(&mut self) {
-        self.homes = (self.homes + self.homes / 8).max(self.homes + FIRST_HOMES);
+        self.homes += (self.homes / 8).max(FIRST_HOMES as u32);
         let old_len = self.slots.len();
         let len = self.needed(self.taken_slots().map(tag_of));
         self.slots.resize(len);
@@ -227,7 +249,7 @@ impl IndexShard {
     /// for the last homes to run over.
     fn needed(&self, tags: impl Iterator<Item = u64>) -> usize {
         let end = tags.fold(0, |next, tag| self.home(tag).max(next) + 1);
-        end.max(self.homes) + room(self.homes)
+        end.max(self.homes()) + room(self.homes())
     }
 
     /// Lays slots, which are in order, out over an empty table that is long enough.

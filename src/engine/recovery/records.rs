@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 
 use super::census::{Counted, each_frame, record_of};
 use super::load::Loader;
@@ -13,7 +12,7 @@ use crate::engine::flight::Flight;
 use crate::engine::lookup::Spot;
 use crate::engine::rewriter::Rewriter;
 use crate::engine::segment::{NewEntry, Segment, SegmentTable};
-use crate::engine::shard::Shard;
+use crate::engine::shard::LockedShard;
 use crate::error::{ErrorKind, Result};
 use crate::ids::{StoreTime, Token};
 use crate::index::{Geometry, KeyHasher, Location};
@@ -24,7 +23,7 @@ pub(crate) struct Records {
     geometry: Geometry,
     hasher: KeyHasher,
     now: StoreTime,
-    shards: Box<[Mutex<Shard>]>,
+    shards: Box<[LockedShard]>,
     /// Segments that records were loaded from, for reading keys.
     table: SegmentTable,
     rewritten: Vec<Arc<Segment>>,
@@ -66,7 +65,7 @@ impl Records {
         }
     }
 
-    pub(crate) fn into_shards(self) -> Box<[Mutex<Shard>]> {
+    pub(crate) fn into_shards(self) -> Box<[LockedShard]> {
         self.shards
     }
 
