@@ -16,8 +16,11 @@ const NO_PREFIX: &str = "what was found after a crash was no prefix of the log";
 const AHEAD: &str = "claims at the head of a segment were ahead of what a power cut took, told to \
                      nobody: the model had not allowed it";
 const LATE: &str = "a claim was called late for a record that the model did not know of";
+const UNREAD: &str = "the model was sure of a key that could not be read after a power cut";
+const BENEATH: &str = "damage brought a forgotten record back; the model had not expected it \
+                       beneath a claim whose time was over";
 
-pub(super) const CORPUS: [(u64, Length, &str); 15] = [
+pub(super) const CORPUS: [(u64, Length, &str); 17] = [
     (36, Length::Short, EXPIRED),
     (155, Length::Short, AHEAD),
     (678, Length::Short, EXPIRED),
@@ -33,4 +36,6 @@ pub(super) const CORPUS: [(u64, Length, &str); 15] = [
     (112_085, Length::Short, NO_PREFIX),
     (115_493, Length::Short, NO_PREFIX),
     (116_755, Length::Short, EARLIER_LIFE),
+    (12_836, Length::Short, UNREAD),
+    (1_125_615, Length::Short, BENEATH),
 ];

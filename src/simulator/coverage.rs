@@ -13,7 +13,7 @@ pub struct Coverage {
 /// What there is to come across, in groups.
 #[rustfmt::skip]
 const KNOWN: [(&str, &[&str]); 8] = [
-    ("runs", &["clients", "recovered", "steps"]),
+    ("runs", &["clients", "recovered", "simulated hours", "steps"]),
     ("calls for the checker of histories", &[
         "heard", "not heard: after a leap", "not heard: after a power cut between syncs",
         "not heard: after damage", "not heard: after store time was set back",

@@ -90,10 +90,10 @@ impl Profile {
         let (steps, keys, max_clients, ends) = match length {
             Length::Short => (dice.between(8, 60), dice.between(1, 12), dice.between(2, 40), 12),
             Length::Medium => (2000, dice.between(2, 60), 200, 2),
-            Length::Long(clients) => (clients.saturating_mul(10), 2000, 400, 0),
+            Length::Long(clients) => (clients.saturating_mul(10), 4000, 400, 0),
         };
         let (weather, operations, segment_bytes) = match length {
-            Length::Long(clients) => (Weather::Fair, clients, 4 << 20),
+            Length::Long(clients) => (Weather::Fair, clients, 2 << 20),
             _ => (weather, u64::MAX, 1 << 16),
         };
         let profile = Self {
@@ -125,10 +125,27 @@ impl Profile {
         };
         // Dice of its own, for the draws above to stay what they are.
         let flood = Dice::new(derive(seed, FLOOD));
+        if let Length::Long(_) = length {
+            return profile.steady();
+        }
         match length == Length::Short && (weather == Weather::Full || flood.percent(8)) {
             true => profile.flooded(&flood),
             false if flood.percent(20) => Self { compress_from_bytes: 64, ..profile },
             false => profile,
+        }
+    }
+
+    /// Days that pass one after the other, with records that expire all along: a clock that leaps
+    /// would be held back most of the time. Some hashes are equal, and not so many that all of a
+    /// run is spent on telling them apart.
+    fn steady(self) -> Self {
+        Self {
+            hash_mask: 0xFFF0_0000_0000_0001,
+            odd_clock: 0,
+            lookers: 20,
+            ttls_ms: &[5 * SECOND, HOUR, 24 * HOUR],
+            sizes: &[100, 9000],
+            ..self
         }
     }
 

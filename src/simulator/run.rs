@@ -9,7 +9,7 @@ use super::dice::derive;
 use super::interlude::within;
 use super::profile::Profile;
 use super::simulation::Simulation;
-use super::step::{Action, Advance, End, next};
+use super::step::{Action, Advance, End, HOUR_MS, next};
 use super::witness::WORK;
 use super::world::World;
 use crate::Store;
@@ -55,6 +55,7 @@ pub(crate) fn play(
         world.clients.clear();
         world.set_store(None);
         let mut coverage = world.coverage.take();
+        coverage.add("simulated hours", world.passed_ms.get() / HOUR_MS);
         coverage.set_digest(world.digest());
         Played { broken: world.take_broken(), coverage, trace: world.take_trace() }
     })

@@ -44,7 +44,7 @@ pub(crate) enum End {
     Crash(u64, Survival),
 }
 
-const HOUR_MS: u64 = 3_600_000;
+pub(super) const HOUR_MS: u64 = 3_600_000;
 
 pub(crate) fn next(dice: &Dice, profile: &Profile) -> Action {
     if dice.percent(profile.ends) {

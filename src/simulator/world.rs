@@ -37,6 +37,8 @@ pub(crate) struct World {
     store: RefCell<Option<Store>>,
     /// Whether only the checker of histories says what is broken.
     pub(crate) only_histories: Cell<bool>,
+    /// Time that has passed in all lives, in milliseconds.
+    pub(crate) passed_ms: Cell<u64>,
     /// The first broken promise.
     broken: RefCell<Option<String>>,
     /// Whether the process is dead: nothing it does counts any more.
@@ -77,6 +79,7 @@ impl World {
             clock: RefCell::new(Arc::new(SimClock::new(START_MS))),
             store: RefCell::new(None),
             only_histories: Cell::new(false),
+            passed_ms: Cell::new(0),
             broken: RefCell::new(None),
             dead: Cell::new(false),
             off_at: Cell::new(u64::MAX),
@@ -127,6 +130,7 @@ impl World {
     }
 
     pub(crate) fn advance(&self, ms: u64) {
+        self.passed_ms.set(self.passed_ms.get() + ms);
         self.clock.borrow().advance(Duration::from_millis(ms));
     }
 

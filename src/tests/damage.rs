@@ -260,17 +260,7 @@ fn promise_7_a_damaged_record_is_not_absent_because_the_one_before_it_has_expire
     world.advance(HALF_HOUR);
     execute_for(&store, "a", DAY, "the second answer");
     store.close(Duration::ZERO).wait().expect("closed");
-    let second = b"the second answer";
-    let found: Vec<_> = files(&world)
-        .into_iter()
-        .filter_map(|name| {
-            let bytes = world.disk.file(&name)?;
-            let at = bytes.windows(second.len()).position(|bytes| bytes == second)?;
-            Some((name, at as u64))
-        })
-        .collect();
-    let [(name, at)] = &found[..] else { panic!("{found:?}") };
-    world.disk.flip_bit(name, *at, 0).expect("a bit");
+    flip_a_bit_of(&world, b"the second answer");
     drop(store);
     let store = world.open();
     let told = store.get(&scope("acct"), &key("a")).wait().expect_err("not absent");
@@ -279,4 +269,42 @@ fn promise_7_a_damaged_record_is_not_absent_because_the_one_before_it_has_expire
     assert_eq!(told.kind(), ErrorKind::Corrupt);
     let told = store.forget(&scope("acct"), &key("a")).wait().expect_err("not absent");
     assert_eq!(told.kind(), ErrorKind::Corrupt);
+}
+
+#[test]
+fn promise_7_a_claim_that_accepted_damage_brings_back_is_not_from_before_a_forget() {
+    let mut world = World::new();
+    let store = world.open();
+    let held = claim_on_drop(&store, "a", DropPolicy::Unresolved);
+    held.complete(StoredResponse::new("the first answer")).wait().expect("completed");
+    assert!(store.forget(&scope("acct"), &key("a")).wait().expect("forgotten"));
+    execute(&store, "b", "says that all before it was synced");
+    world.crash(Survival::Everything, 0);
+    drop(store);
+    flip_a_bit_of(&world, b"the first answer");
+
+    assert_eq!(world.try_open().expect_err("damage").kind(), ErrorKind::Corrupt);
+    world.options = world.options.clone().accept_damage(true);
+    let store = world.open();
+    assert!(store.unresolved().is_empty(), "its completion is lost, its forget is not");
+    execute(&store, "a", "the second answer");
+    store.close(Duration::ZERO).wait().expect("closed");
+    drop(store);
+    let told = world.open().get(&scope("acct"), &key("a")).wait().expect("a look");
+    let Some(Entry::Completed(record)) = told else { panic!("{told:?}") };
+    assert_eq!(record.response().body(), b"the second answer");
+}
+
+/// Flips a bit of the only place where these bytes are.
+fn flip_a_bit_of(world: &World, bytes: &[u8]) {
+    let found: Vec<_> = files(world)
+        .into_iter()
+        .filter_map(|name| {
+            let file = world.disk.file(&name)?;
+            let at = file.windows(bytes.len()).position(|part| part == bytes)?;
+            Some((name, at as u64))
+        })
+        .collect();
+    let [(name, at)] = &found[..] else { panic!("{found:?}") };
+    world.disk.flip_bit(name, *at, 0).expect("a bit");
 }

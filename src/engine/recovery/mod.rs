@@ -113,7 +113,10 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
     let mut records = Records::new(geometry, hasher, time.now());
     records.rewrite_tail(&counted, &mut catalog, observer)?;
     let kept = records.load(counted, load::workers(env.threads), observer)?;
-    let flights: Vec<Flight> = claims.ownerless(time.latest()).collect();
+    let mut flights: Vec<Flight> = claims.ownerless(time.latest()).collect();
+    if !report.damage.is_empty() {
+        records.leave_forgotten(&mut flights, &kept)?;
+    }
     report.claims = records.add_flights(flights)?;
     report.records = records.count;
     report.damage.append(&mut records.damage);

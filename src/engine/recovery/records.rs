@@ -145,6 +145,32 @@ impl Records {
         Ok(segments)
     }
 
+    /// Leaves out claims of whose key a later forget is there. Only damage brings such a claim back,
+    /// by taking what had ended it, and at the next open that forget would hide what completes it.
+    pub(crate) fn leave_forgotten(
+        &self,
+        flights: &mut Vec<Flight>,
+        segments: &[Arc<Segment>],
+    ) -> Result<()> {
+        let mut buffer = Vec::new();
+        for segment in segments {
+            let (_, entries) = segment.read_entries(&mut buffer)?;
+            let forgets = entries.filter(|entry| entry.forget);
+            for forget in forgets.filter(|forget| forget.expires_at(segment.base) > self.now) {
+                if !flights.iter().any(|flight| flight.hash == forget.hash) {
+                    continue;
+                }
+                let location = Location { slot: segment.slot, offset: forget.offset };
+                let Some(forget) = identity(&self.table, location)? else { continue };
+                flights.retain(|flight| {
+                    let of_flight = (flight.scope.as_bytes(), flight.key.as_bytes());
+                    forget.of_key() != of_flight || forget.order < flight.token
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Puts the claims into their shards, but for those whose own completion is there; returns how
     /// many.
     pub(crate) fn add_flights(&mut self, flights: Vec<Flight>) -> Result<u64> {

@@ -49,7 +49,7 @@ impl Model {
 
     /// Whether a page allows an answer that changes nothing.
     fn fits(&self, page: &Page, ask: &Ask, times: Times, said: &Said) -> bool {
-        let mut live = page.live(times.now).filter(|_| page.flight.is_none());
+        let mut live = page.live(times.now).filter(|_| page.may_be_bare(times.now));
         let same = |payload: u8| difference(ask.payload, payload).is_none();
         match said {
             Said::Claimed { .. } => false,

@@ -98,14 +98,14 @@ pub(crate) struct Page {
     /// An abandoned claim that upkeep forgot once its TTL was over. Nothing is written of that, so
     /// a crash may bring it back, as abandoned.
     pub(crate) ghost: Option<Flight>,
-    /// After damage: records that may lie beneath a claim that was found, or none of them. Then
-    /// `done` is empty.
+    /// After damage: records of which one may be the key's, or none, where a claim lies above them
+    /// or they cannot be read. Then `done` is empty.
     pub(crate) beneath: Vec<Done>,
 }
 
 impl Page {
     /// The records of which one may be the key's.
-    fn dones(&self) -> impl Iterator<Item = &Done> {
+    pub(super) fn dones(&self) -> impl Iterator<Item = &Done> {
         self.done.iter().chain(&self.beneath)
     }
 
@@ -117,6 +117,14 @@ impl Page {
     /// The record, if it may have expired.
     pub(crate) fn expired(&self, now: Span) -> impl Iterator<Item = &Done> {
         self.dones().filter(move |done| done.expires_ms <= now.hi)
+    }
+
+    /// Whether no claim may lie above the record any more: none does, or its TTL is over.
+    pub(crate) fn may_be_bare(&self, now: Span) -> bool {
+        let end = |flight: &Flight| flight.end_of_abandoned();
+        self.flight
+            .as_ref()
+            .is_none_or(|flight| end(flight).is_some_and(|end| end.may_be_over(now)))
     }
 
     /// The record becomes known: another one, or that there is none.

@@ -46,13 +46,13 @@ impl Model {
                 (flight.token, flight.attempt) == (*token, *attempt)
                     && flight.stage == Stage::Unresolved
             }
-            (Some(flight), Seen::Nothing) => {
-                flight.end_of_abandoned().is_some_and(|end| end.may_be_over(times.now))
-            }
+            (Some(_), Seen::Nothing) => page.may_be_bare(times.now),
             (None, Seen::Nothing) => {
                 page.done.as_ref().is_none_or(|done| done.expires_ms <= times.now.hi)
             }
-            (None, Seen::Done(shown)) => page.live(times.now).any(|done| shown.is(done)),
+            (_, Seen::Done(shown)) => {
+                page.may_be_bare(times.now) && page.live(times.now).any(|done| shown.is(done))
+            }
             _ => false,
         };
         match pages.iter().any(fits) {
@@ -72,9 +72,14 @@ impl Model {
         if now.hi < floor_ms {
             return Err(format!("promise 6: store time was {floor_ms} and is {now:?}"));
         }
-        let Some(pages) = self.matching(found, least) else {
+        let Some(mut pages) = self.matching(found, least) else {
             return Err(self.explain(found, least));
         };
+        for (key, page) in pages.iter_mut().enumerate() {
+            if found.seen[key] == Seen::Unreadable {
+                self.leave_open(key, page, least);
+            }
+        }
         self.restart(pages, found.seen, found.times, floor_ms);
         Ok(())
     }
@@ -127,6 +132,23 @@ impl Model {
         }
     }
 
+    /// What cannot be read may be any record that the key had since the entries that must be there.
+    fn leave_open(&self, key: KeyId, page: &mut Page, least: u64) {
+        let mut left = vec![&self.base[key]];
+        for (number, entry) in (self.first..).zip(&self.log).filter(|(_, entry)| entry.key == key) {
+            if number < least {
+                left.clear();
+            }
+            left.push(&entry.page);
+        }
+        if left.iter().any(|other| other.done != page.done || other.beneath != page.beneath) {
+            let mut dones: Vec<Done> = left.iter().flat_map(|page| page.dones().cloned()).collect();
+            dones.dedup();
+            page.done = None;
+            page.beneath = dones;
+        }
+    }
+
     /// Whether a key that the log leaves as `page` may be seen so by the next process.
     fn may_be(&self, page: &Page, key: KeyId, found: &Found<'_>) -> bool {
         let now = found.times.now;
@@ -148,7 +170,11 @@ impl Model {
             Seen::Unresolved { token, attempt } => page.flight.as_ref().is_some_and(|flight| {
                 is(flight, *token, *attempt) && self.becomes(flight, key, true)
             }),
-            Seen::Done(shown) => page.flight.is_none() && page.live(now).any(|done| shown.is(done)),
+            Seen::Done(shown) => {
+                let covered = |flight: &Flight| !self.may_be_gone(flight, key, found);
+                !page.flight.as_ref().is_some_and(covered)
+                    && page.live(now).any(|done| shown.is(done))
+            }
             Seen::Nothing => match &page.flight {
                 Some(flight) => self.may_be_gone(flight, key, found),
                 None => {
@@ -199,6 +225,9 @@ impl Model {
                 let lo = before.lo.min(floor_ms);
                 orphan(flight, seen, Span { lo, hi: before.hi.max(times.latest.hi) });
             }
+            if matches!(seen, Seen::Done(_)) && page.flight.is_some() {
+                page.ghost = page.flight.take();
+            }
             if let Seen::Done(shown) = seen
                 && let Some(at) = page.beneath.iter().position(|done| shown.is(done))
             {
@@ -235,12 +264,11 @@ impl Model {
             let old = self.history.iter().rev().filter(|(of, _)| *of == key);
             let mut old = old.map(|(_, page)| page);
             let page = match seen {
-                // What there was may have expired, or cannot be read.
-                Seen::Nothing | Seen::Unreadable => {
+                Seen::Unreadable => Some(Page { beneath: self.dones_ever(key), ..Page::default() }),
+                // What there was may have expired.
+                Seen::Nothing => {
                     let done = old.find_map(|page| page.done.clone());
-                    let done = done.filter(|done| {
-                        *seen == Seen::Unreadable || done.expires_ms <= times.now.hi
-                    });
+                    let done = done.filter(|done| done.expires_ms <= times.now.hi);
                     Some(Page { done, ..Page::default() })
                 }
                 Seen::Done(shown) => old
@@ -269,10 +297,15 @@ impl Model {
         flight.checkpoints.push(None);
         orphan(&mut flight, seen, Span { lo: 0, hi: u64::MAX });
         // What the damage has brought back beneath the claim shows when it ends.
-        let dones = self.history.iter().filter(|(of, _)| *of == key);
-        let mut beneath: Vec<Done> = dones.filter_map(|(_, page)| page.done.clone()).collect();
-        beneath.dedup();
-        Some(Page { flight: Some(flight), beneath, ..Page::default() })
+        Some(Page { flight: Some(flight), beneath: self.dones_ever(key), ..Page::default() })
+    }
+
+    /// Every record that a key of a damaged store ever had.
+    fn dones_ever(&self, key: KeyId) -> Vec<Done> {
+        let pages = self.history.iter().filter(|(of, _)| *of == key);
+        let mut dones: Vec<Done> = pages.filter_map(|(_, page)| page.done.clone()).collect();
+        dones.dedup();
+        dones
     }
 
     /// Says what is wrong with what is seen.
