@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-
 use super::Engine;
 use super::batch::{Effect, Ticket};
 use super::flight::State;

@@ -160,13 +160,7 @@ impl Engine {
     }
 
     /// Reads a candidate, from memory if it is there.
-    fn read_record(
-        &self,
-        segment: &Segment,
-        spot: Spot,
-        scope: &Scope,
-        key: &Key,
-    ) -> Result<Read> {
+    fn read_record(&self, segment: &Segment, spot: Spot, scope: &Scope, key: &Key) -> Result<Read> {
         let kept = self.cache.get(spot, |bytes| {
             debug_assert!(
                 segment.has(spot.location.offset, bytes) || sabotage::is_on(Bug::OldSegment),

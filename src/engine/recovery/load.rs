@@ -15,7 +15,6 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-
 use super::records::{Identity, identity};
 use super::report::DamageReport;
 use crate::engine::segment::{Segment, SegmentTable};

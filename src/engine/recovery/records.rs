@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-
 use super::census::{Counted, each_frame, record_of};
 use super::load::Loader;
 use super::report::DamageReport;
