@@ -251,14 +251,17 @@ impl IndexShard {
                 self.slots.replace(first, slot);
             }
         }
+        self.sieve.clear(self.homes());
+        self.removed = 0;
         let mut next = 0;
         for at in first..len {
             let slot = self.slots.replace(at, EMPTY);
-            let place = self.home(tag_of(slot)).max(next);
+            let home = self.home(tag_of(slot));
+            self.sieve.mark(home, tag_of(slot));
+            let place = home.max(next);
             self.slots.replace(place, slot);
             next = place + 1;
         }
-        self.make_sieve();
     }
 
     /// Makes the sieve of what is there now.

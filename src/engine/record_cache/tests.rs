@@ -1,3 +1,5 @@
+//! The cache against what it promises: bytes, bounds, and whom it keeps.
+
 use proptest::prelude::*;
 
 use super::*;
