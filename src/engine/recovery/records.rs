@@ -144,8 +144,9 @@ impl Records {
         Ok(segments)
     }
 
-    /// Leaves out claims of whose key a later forget is there. Only damage brings such a claim back,
-    /// by taking what had ended it, and at the next open that forget would hide what completes it.
+    /// Leaves out claims of whose key a later forget is there. Only damage brings such a claim
+    /// back, by taking what had ended it, and at the next open that forget would hide what
+    /// completes it.
     pub(crate) fn leave_forgotten(
         &self,
         flights: &mut Vec<Flight>,
