@@ -64,6 +64,7 @@ pub struct Options {
     pub(crate) segment_bytes: u32,
     pub(crate) observer: Observer,
     pub(crate) compaction_bytes_per_s: u64,
+    pub(crate) record_cache_bytes: usize,
 }
 
 impl Default for Options {
@@ -90,6 +91,7 @@ impl Default for Options {
             segment_bytes: 64 << 20,
             observer: Observer::default(),
             compaction_bytes_per_s: 16 << 20,
+            record_cache_bytes: 32 << 20,
         }
     }
 }
@@ -167,6 +169,11 @@ impl Options {
         /// would fall behind, or room is short, and [`Store::compact`](crate::Store::compact) goes
         /// as fast as it can. Default: 16 MiB.
         compaction_bytes_per_s: u64 = compaction_bytes_per_s;
+        /// The most bytes of memory for records that are asked for again and again: from their
+        /// second reading on they are answered without reading their file, up to 16 KiB each (and
+        /// an eighth of all). It takes what it needs, tables included, and no more than this; 0
+        /// turns it off. [`Stats`](crate::Stats) counts what it holds and answers. Default: 32 MiB.
+        record_cache_bytes: usize = record_cache_bytes;
     }
 
     /// Lets claims be held without a deadline: until they end, or the process does.

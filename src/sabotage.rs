@@ -40,8 +40,8 @@ pub enum Bug {
     UndeadClaim,
     /// A record is taken for the key's because its hash bits are, whatever scope and key it names.
     HashForKey,
-    /// What an earlier life of a segment file left behind is taken for the present life's, and a
-    /// location that was seen in an earlier life for one that still holds.
+    /// What an earlier life of a segment file left behind, also in memory, is taken for the present
+    /// life's, and a location that was seen in an earlier life for one that still holds.
     OldSegment,
     /// Every seventh waker that was left with a batch is not woken when the batch is on disk.
     LostWakeUp,

@@ -114,10 +114,9 @@ impl Engine {
             if shard.flight(claim.hash, scope, key).is_some() {
                 return self.meet(shard, claim, waker, &mut wakers);
             }
-            let pinned = self.pin(&shard, claim.hash);
-            if pinned.is_empty() {
+            let Some(pinned) = self.pin(&shard, claim.hash) else {
                 return self.grant(shard, claim, Past::Nothing, waker);
-            }
+            };
             drop(shard);
             match self.search(claim.hash, &pinned, scope, key)? {
                 Searched::Stale => {}

@@ -196,6 +196,7 @@ impl Engine {
         let gone: Vec<_> =
             inputs.iter().filter_map(|segment| self.table.take(segment.slot)).collect();
         self.catalog.lock().retire(gone);
+        self.uncache(inputs);
         Ok(true)
     }
 

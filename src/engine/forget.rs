@@ -5,14 +5,12 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::Engine;
 use super::batch::{Effect, Ticket};
 use super::flight::State;
 use super::lookup::Searched;
 use super::segment::Segment;
-use super::shard::Shard;
+use super::shard::{LockedShard, Shard};
 use super::signal::Wakers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
@@ -53,6 +51,7 @@ impl Engine {
             }
             let pinned = self.pin(&shard, hash);
             drop(shard);
+            let Some(pinned) = pinned else { return Ok((false, Ticket::DONE)) };
             match self.search(hash, &pinned, scope, key)? {
                 Searched::Stale => {}
                 Searched::NotHere => return Ok((false, Ticket::DONE)),
@@ -139,7 +138,7 @@ impl Engine {
 
     /// Where a shard's records are, with their segments pinned: each can be read, even if it is
     /// moved or pruned meanwhile.
-    fn pinned_records(&self, shard: &Mutex<Shard>) -> Vec<(Arc<Segment>, u32)> {
+    fn pinned_records(&self, shard: &LockedShard) -> Vec<(Arc<Segment>, u32)> {
         let shard = shard.lock();
         // An entry is removed before its segment leaves the table, so every entry has its segment.
         let locations = shard.index.locations(self.geometry).into_iter();

@@ -10,7 +10,7 @@ use super::shard::Shard;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, SegmentId, StoreTime, Token};
 use crate::index::{Candidates, Location};
-use crate::log::{CompletionFrame, Frame};
+use crate::log::Frame;
 use crate::sabotage::{self, Bug};
 use crate::types::{Fingerprint, Key, Scope, StoredResponse};
 
@@ -26,10 +26,6 @@ pub(crate) struct Pinned {
 }
 
 impl Pinned {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.candidates.is_empty()
-    }
-
     #[cfg(test)]
     pub(crate) fn unpin(&mut self) {
         (self.first, self.more) = (None, Vec::new());
@@ -95,9 +91,7 @@ impl Engine {
             }
             let pinned = self.pin(&shard, hash);
             drop(shard);
-            if pinned.is_empty() {
-                return Ok((Found::Nothing, Ticket::DONE));
-            }
+            let Some(pinned) = pinned else { return Ok((Found::Nothing, Ticket::DONE)) };
             match self.search(hash, &pinned, scope, key)? {
                 Searched::Stale => {}
                 Searched::NotHere => return Ok((Found::Nothing, Ticket::DONE)),
@@ -112,13 +106,16 @@ impl Engine {
         }
     }
 
-    /// Where a key's record may be, to be read without the lock.
-    pub(crate) fn pin(&self, shard: &Shard, hash: KeyHash) -> Pinned {
+    /// Where a key's record may be, to be read without the lock; `None` if there is nothing.
+    pub(crate) fn pin(&self, shard: &Shard, hash: KeyHash) -> Option<Pinned> {
         let candidates = shard.index.candidates(self.geometry, hash);
+        if candidates.is_empty() {
+            return None;
+        }
         let mut segments = candidates.iter().map(|location| self.table.get(location.slot));
         let first = segments.next().flatten();
         let more = segments.collect();
-        Pinned { candidates, first, more }
+        Some(Pinned { candidates, first, more })
     }
 
     /// Whether no record of these hash bits has come, gone or moved since they were pinned.
@@ -141,11 +138,7 @@ impl Engine {
         for (location, segment) in pinned.iter() {
             let Some(segment) = segment else { return Ok(Searched::Stale) };
             let spot = Spot { location, segment: segment.id };
-            let read = segment.read_frame(location.offset, |frame| match frame {
-                Frame::Completion(completion) => completed_if(&completion, scope, key),
-                _ => Err(()),
-            });
-            match read {
+            match self.read_record(segment, spot, scope, key) {
                 Ok(Ok(Some(record))) if record.expires_at > self.time.now() => {
                     return Ok(Searched::Live(spot, record));
                 }
@@ -163,6 +156,29 @@ impl Engine {
         Ok(match expired {
             Some((spot, record)) => Searched::Expired(spot, record),
             None => Searched::NotHere,
+        })
+    }
+
+    /// Reads a candidate, from memory if it is there.
+    fn read_record(&self, segment: &Segment, spot: Spot, scope: &Scope, key: &Key) -> Result<Read> {
+        let kept = self.cache.get(spot, |bytes| {
+            debug_assert!(
+                segment.has(spot.location.offset, bytes) || sabotage::is_on(Bug::OldSegment),
+                "the frame of another spot"
+            );
+            // Its checksum was right when it was read.
+            let (frame, _) = Frame::decode_unchecked(bytes, segment.base).map_err(|_| ())?;
+            completed_if(&frame, scope, key)
+        });
+        if let Some(read) = kept {
+            return Ok(read);
+        }
+        segment.read_frame_bytes(spot.location.offset, |frame, bytes| {
+            let read = completed_if(&frame, scope, key);
+            if let Ok(Some(record)) = &read {
+                self.cache.offer(spot, bytes, record.response.body().len());
+            }
+            read
         })
     }
 
@@ -197,12 +213,12 @@ impl Engine {
     }
 }
 
-/// The record, if it is this key's. The error is a response that cannot be unpacked.
-fn completed_if(
-    frame: &CompletionFrame<'_>,
-    scope: &Scope,
-    key: &Key,
-) -> std::result::Result<Option<Completed>, ()> {
+/// The record, if it is this key's. The error is a frame that is no record, or a response that
+/// cannot be unpacked.
+type Read = std::result::Result<Option<Completed>, ()>;
+
+fn completed_if(frame: &Frame<'_>, scope: &Scope, key: &Key) -> Read {
+    let Frame::Completion(frame) = frame else { return Err(()) };
     let same = frame.scope == scope.as_bytes() && frame.key == key.as_bytes();
     if !same && !sabotage::is_on(Bug::HashForKey) {
         return Ok(None);

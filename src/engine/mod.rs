@@ -36,6 +36,7 @@ mod poison;
 mod probe;
 mod prune;
 mod queue;
+mod record_cache;
 mod recovery;
 mod rewriter;
 mod segment;
@@ -81,8 +82,9 @@ use limits::Limits;
 use pace::Density;
 use poison::Poison;
 use queue::CommitQueue;
+use record_cache::RecordCache;
 use segment::SegmentTable;
-use shard::Shard;
+use shard::LockedShard;
 use shortage::Shortage;
 use spares::{Boxes, Spares};
 use stats::Counters;
@@ -105,7 +107,7 @@ pub(crate) struct Engine {
     segment_size: u32,
     geometry: Geometry,
     hasher: KeyHasher,
-    shards: Box<[Mutex<Shard>]>,
+    shards: Box<[LockedShard]>,
     queue: CommitQueue,
     poison: Poison,
     table: SegmentTable,
@@ -116,6 +118,7 @@ pub(crate) struct Engine {
     upkeep: Upkeep,
     limits: Limits,
     spares: Spares,
+    cache: RecordCache,
     counters: Counters,
     /// Bytes that the log can still take without a new file; kept for when the disk is full.
     room: AtomicU64,
@@ -180,7 +183,7 @@ pub(crate) struct Parts {
     pub(crate) table: SegmentTable,
     pub(crate) active: Arc<Segment>,
     pub(crate) recovered: RecoveryReport,
-    pub(crate) shards: Box<[Mutex<Shard>]>,
+    pub(crate) shards: Box<[LockedShard]>,
 }
 
 impl Engine {
@@ -202,6 +205,7 @@ impl Engine {
                 !sync_each,
             ),
             spares: Spares::default(),
+            cache: RecordCache::new(parts.options.record_cache_bytes),
             limits: Limits::new(&parts.options, manifest.segment_size),
             writer: Mutex::new(WriterState {
                 writer: Writer::new(parts.active, sync_each),
@@ -234,8 +238,8 @@ impl Engine {
     }
 
     /// Fresh shards.
-    pub(crate) fn empty_shards() -> Box<[Mutex<Shard>]> {
-        (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect()
+    pub(crate) fn empty_shards() -> Box<[LockedShard]> {
+        (0..SHARDS).map(|_| LockedShard::default()).collect()
     }
 
     pub(crate) fn store_id(&self) -> StoreId {
@@ -247,7 +251,7 @@ impl Engine {
     }
 
     #[allow(clippy::indexing_slicing, reason = "a shard's number is 12 bits, and there are 4096")]
-    fn shard(&self, hash: KeyHash) -> &Mutex<Shard> {
+    fn shard(&self, hash: KeyHash) -> &LockedShard {
         &self.shards[hash.shard()]
     }
 
@@ -278,7 +282,7 @@ impl Engine {
     /// Claims in flight, at one moment.
     #[cfg(test)]
     pub(crate) fn count_flights(&self) -> usize {
-        let shards: Vec<_> = self.shards.iter().map(Mutex::lock).collect();
+        let shards: Vec<_> = self.shards.iter().map(|shard| shard.lock()).collect();
         shards.iter().map(|shard| shard.flights().count()).sum()
     }
 

@@ -39,7 +39,8 @@ impl Engine {
         run: impl FnOnce(),
     ) -> bool {
         let hash = self.hash(scope.as_bytes(), key.as_bytes());
-        let mut pinned = self.pin(&self.shard(hash).lock(), hash);
+        let pinned = self.pin(&self.shard(hash).lock(), hash);
+        let mut pinned = pinned.expect("a key that has a record");
         if !holds_pins {
             pinned.unpin();
         }

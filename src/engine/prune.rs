@@ -159,6 +159,12 @@ impl Engine {
         self.unlist_entries(segment, entries, pace);
     }
 
+    /// Gives back what memory is still taken by the records of segments that are gone.
+    pub(crate) fn uncache(&self, gone: &[Arc<Segment>]) {
+        let lives: Vec<_> = gone.iter().map(|segment| segment.id).collect();
+        self.cache.drop_segments(&lives);
+    }
+
     /// Replaces segments in the manifest, and recycles the old ones' files.
     pub(crate) fn release_segments(
         &self,
@@ -169,6 +175,8 @@ impl Engine {
         catalog.replace(old, new, self.time.now())?;
         let gone: Vec<_> = old.iter().filter_map(|segment| self.table.take(segment.slot)).collect();
         catalog.retire(gone);
+        drop(catalog);
+        self.uncache(old);
         Ok(())
     }
 }

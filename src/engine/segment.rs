@@ -176,6 +176,15 @@ impl Segment {
         offset: u32,
         take: impl FnOnce(Frame<'_>) -> T,
     ) -> Result<T> {
+        self.read_frame_bytes(offset, |frame, _| take(frame))
+    }
+
+    /// The same, with the frame's bytes as they are on disk, without the padding.
+    pub(crate) fn read_frame_bytes<T>(
+        &self,
+        offset: u32,
+        take: impl FnOnce(Frame<'_>, &[u8]) -> T,
+    ) -> Result<T> {
         let mut buffer = [0; *FIRST_READ.end()];
         let (first, _) = buffer.split_at_mut(self.first_read.load(Ordering::Relaxed));
         let count = disk::read(&*self.file, first, u64::from(offset))
@@ -194,11 +203,22 @@ impl Segment {
         self.decode(whole.get(..count).unwrap_or_default(), offset, take)
     }
 
-    fn decode<T>(&self, bytes: &[u8], offset: u32, take: impl FnOnce(Frame<'_>) -> T) -> Result<T> {
+    fn decode<T>(
+        &self,
+        bytes: &[u8],
+        offset: u32,
+        take: impl FnOnce(Frame<'_>, &[u8]) -> T,
+    ) -> Result<T> {
         match Frame::decode(bytes, self.place(offset), self.base) {
-            Ok((frame, _)) => Ok(take(frame)),
+            Ok((frame, len)) => Ok(take(frame, bytes.get(..len).unwrap_or_default())),
             Err(fault) => Err(self.damaged(offset, &fault)),
         }
+    }
+
+    /// Whether these bytes are the frame of this segment's life at `offset`.
+    pub(crate) fn has(&self, offset: u32, bytes: &[u8]) -> bool {
+        let decoded = Frame::decode(bytes, self.place(offset), self.base);
+        decoded.is_ok_and(|(_, len)| len == bytes.len())
     }
 
     fn damaged(&self, offset: u32, fault: &FrameFault) -> Error {

@@ -114,6 +114,14 @@ pub struct Stats {
     pub disk_bytes: u64,
     /// Bytes of memory that the index takes.
     pub index_bytes: u64,
+    /// Records in the cache ([`Options::record_cache_bytes`](crate::Options::record_cache_bytes)).
+    pub cached_records: u64,
+    /// Bytes of memory that the cache takes, tables included.
+    pub record_cache_bytes: u64,
+    /// Records that were answered from the cache.
+    pub record_cache_hits: u64,
+    /// Records that were not in the cache when they were asked for, and read from their files.
+    pub record_cache_misses: u64,
     /// Store time, in milliseconds since the Unix epoch.
     pub store_time: StoreTime,
     /// By how much a leap of the clock is held back, in milliseconds.
@@ -150,7 +158,7 @@ impl Engine {
             claims += shard.counts.claims;
             completions += shard.counts.completions;
         }
-        let counters = &self.counters;
+        let (counters, cache) = (&self.counters, self.cache.counts());
         let (segments, now) = (self.table.all(), self.time.now());
         Stats {
             records,
@@ -180,6 +188,10 @@ impl Engine {
             spare_segments,
             disk_bytes,
             index_bytes,
+            cached_records: cache.records,
+            record_cache_bytes: cache.bytes,
+            record_cache_hits: cache.hits,
+            record_cache_misses: cache.misses,
             store_time: now,
             held_back_ms: self.time.held_back_ms(),
             poisoned: self.is_poisoned(),

@@ -48,14 +48,23 @@ impl KeyHasher {
 
     /// The scope's length goes first, so that no two pairs run into the same bytes.
     pub(crate) fn hash(&self, scope: &[u8], key: &[u8]) -> KeyHash {
+        // In one piece most pairs take two thirds of the time.
+        let mut together = [0; 128];
+        let hash = match joined(&mut together, scope, key) {
+            Some(bytes) => self.keyed.hash(bytes),
+            None => self.hash_in_pieces(scope, key),
+        };
+        #[cfg(any(test, feature = "simulation"))]
+        let hash = hash & self.mask;
+        KeyHash(hash)
+    }
+
+    fn hash_in_pieces(&self, scope: &[u8], key: &[u8]) -> u64 {
         let mut hasher = self.keyed;
         hasher.write_u64(scope.len() as u64);
         hasher.write(scope);
         hasher.write(key);
-        let hash = hasher.finish();
-        #[cfg(any(test, feature = "simulation"))]
-        let hash = hash & self.mask;
-        KeyHash(hash)
+        hasher.finish()
     }
 }
 
@@ -70,5 +79,33 @@ impl KeyHash {
     /// The shard of a key.
     pub(crate) const fn shard(self) -> usize {
         (self.0 >> (64 - SHARD_BITS)) as usize
+    }
+}
+
+/// What is hashed of a pair, one after the other, if there is room for it.
+#[inline]
+fn joined<'a>(room: &'a mut [u8; 128], scope: &[u8], key: &[u8]) -> Option<&'a [u8]> {
+    let (scope_end, end) = (8 + scope.len(), 8 + scope.len() + key.len());
+    room.get_mut(scope_end..end)?.copy_from_slice(key);
+    room.get_mut(8..scope_end)?.copy_from_slice(scope);
+    room.first_chunk_mut()?.clone_from(&(scope.len() as u64).to_le_bytes());
+    room.get(..end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_one_piece_or_in_several_a_pair_has_one_hash() {
+        let hasher = KeyHasher::new(b"sixteen bytes ..");
+        let text: Vec<u8> = (0..255).collect();
+        for (scope, key) in [(1, 1), (11, 36), (46, 64), (60, 60), (60, 61), (255, 255), (1, 119)] {
+            let (scope, key) = (&text[..scope], &text[..key]);
+            let hash = hasher.hash(scope, key);
+            assert_eq!(hash, KeyHash(hasher.hash_in_pieces(scope, key)));
+        }
+        // It is on disk, and may not change.
+        assert_eq!(hasher.hash(b"acct", b"key").to_string(), "68e5528c1f0778d7");
     }
 }

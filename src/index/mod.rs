@@ -8,6 +8,7 @@ mod hasher;
 mod location;
 mod partition;
 mod shard;
+mod sieve;
 mod slots;
 
 pub(crate) use hasher::KeyHasher;

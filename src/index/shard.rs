@@ -7,7 +7,8 @@
 //! reads no keys.
 //!
 //! Invariants: tags never fall from one slot to the next; between a tag's home and its slot no slot
-//! is empty. A slot is never zero when it is taken, since no record lies in a segment's header.
+//! is empty. A slot is never zero when it is taken, since no record lies in a segment's header. The
+//! sieve lets every tag pass that is there.
 //!
 //! Every change names the location it expects (compare-and-swap): two writers never undo one
 //! another.
@@ -16,6 +17,7 @@ mod sweep;
 
 use super::SHARD_BITS;
 use super::location::{Geometry, LOCATION_BITS, Location};
+use super::sieve::Sieve;
 use super::slots::{EMPTY, Slots};
 use crate::ids::{KeyHash, Slot};
 
@@ -23,19 +25,24 @@ const TAG_BITS: u32 = 64 - LOCATION_BITS;
 const LOCATION_MASK: u64 = (1 << LOCATION_BITS) - 1;
 
 /// The table grows when more than this share of its homes is taken, in percent.
-const FULL_PERCENT: usize = 85;
+const FULL_PERCENT: usize = 90;
 /// What a table begins with.
 const FIRST_HOMES: usize = 8;
 /// The share of its homes that is taken in a table made at once, in percent: the middle of what it
 /// is in one that grew.
-const MADE_PERCENT: usize = 80;
+const MADE_PERCENT: usize = 85;
 
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct IndexShard {
+    /// Thirty-two bits are enough: all shards together have 2^36 places to point to.
+    homes: u32,
+    taken: u32,
+    sieve: Sieve,
     /// The homes, and after them whatever the last of them ran over.
     slots: Slots,
-    homes: usize,
-    taken: usize,
+    /// Tags that were removed since the sieve was made.
+    removed: u32,
 }
 
 /// The locations that may hold a key's record: none or one as a rule, more where hash bits are
@@ -65,23 +72,44 @@ impl Candidates {
 }
 
 impl IndexShard {
+    /// Of these bytes at its beginning a look at what is not there has need.
+    pub(crate) const LEAD_BYTES: usize = 8 + size_of::<Sieve>();
+
     /// Where a record of this hash may be.
     pub(crate) fn candidates(&self, geometry: Geometry, hash: KeyHash) -> Candidates {
         let mut found = Candidates::default();
-        for (_, slot) in self.equal(tag(hash)) {
-            found.push(geometry.unpack(slot & LOCATION_MASK));
+        let tag = tag(hash);
+        let home = self.home(tag);
+        if !self.sieve.may_pass(home, tag) {
+            return found;
+        }
+        let least = tag << LOCATION_BITS;
+        for run in self.slots.runs(home) {
+            for slot in run {
+                if *slot == EMPTY {
+                    return found;
+                }
+                if *slot < least {
+                    continue;
+                }
+                if tag_of(*slot) != tag {
+                    return found;
+                }
+                found.push(geometry.unpack(slot & LOCATION_MASK));
+            }
         }
         found
     }
 
     /// Adds a location; the caller knows that it is not there yet.
     pub(crate) fn insert(&mut self, geometry: Geometry, hash: KeyHash, location: Location) {
-        if (self.taken + 1) * 100 > self.homes * FULL_PERCENT {
+        if (self.len() + 1) * 100 > self.homes() * FULL_PERCENT {
             self.grow();
         }
         self.taken += 1;
         let slot = slot(geometry, hash, location);
         let mut at = self.home(tag(hash));
+        self.sieve.mark(at, tag(hash));
         while self.slots.get(at) != EMPTY && tag_of(self.slots.get(at)) <= tag(hash) {
             at += 1;
         }
@@ -89,7 +117,7 @@ impl IndexShard {
         let mut carried = slot;
         while carried != EMPTY {
             if at == self.slots.len() {
-                self.slots.resize(at + room(self.homes));
+                self.slots.resize(at + room(self.homes()));
             }
             carried = self.slots.replace(at, carried);
             at += 1;
@@ -104,7 +132,7 @@ impl IndexShard {
             return Self::default();
         }
         let homes = (records.len() * 100).div_ceil(MADE_PERCENT).max(FIRST_HOMES);
-        let mut shard = Self { homes, ..Self::default() };
+        let mut shard = Self { homes: homes as u32, ..Self::default() };
         let tags = records.iter().map(|(hash, _)| tag(*hash));
         shard.slots.resize(shard.needed(tags));
         shard.lay_out(records.iter().map(|(hash, location)| slot(geometry, *hash, *location)));
@@ -139,11 +167,16 @@ impl IndexShard {
             let stays = next == EMPTY || self.home(tag_of(next)) > at;
             self.slots.replace(at, if stays { EMPTY } else { next });
             if stays {
-                self.taken -= 1;
-                return true;
+                break;
             }
             at += 1;
         }
+        self.taken -= 1;
+        self.removed += 1;
+        if self.removed as usize * 2 > self.homes() {
+            self.make_sieve();
+        }
+        true
     }
 
     /// Whether a record is where the caller believes it to be.
@@ -157,7 +190,7 @@ impl IndexShard {
             .taken_slots()
             .filter(|entry| geometry.unpack(entry & LOCATION_MASK).slot != slot)
             .collect();
-        let removed = self.taken - kept.len();
+        let removed = self.len() - kept.len();
         let len = self.slots.len();
         self.slots.resize(0);
         self.slots.resize(len);
@@ -166,7 +199,7 @@ impl IndexShard {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.taken
+        self.taken as usize
     }
 
     /// The locations of all records, for walks over everything.
@@ -176,12 +209,16 @@ impl IndexShard {
 
     /// Bytes of memory the table takes.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.slots.memory_bytes()
+        self.slots.memory_bytes() + self.sieve.memory_bytes()
     }
 
     /// A tag's place in proportion.
     fn home(&self, tag: u64) -> usize {
-        ((tag * self.homes as u64) >> TAG_BITS) as usize
+        home(tag, self.homes)
+    }
+
+    fn homes(&self) -> usize {
+        self.homes as usize
     }
 
     fn taken_slots(&self) -> impl Iterator<Item = u64> + '_ {
@@ -201,10 +238,10 @@ impl IndexShard {
         self.equal(tag(hash)).find(|(_, slot)| *slot == wanted).map(|(at, _)| at)
     }
 
-    /// Makes the table an eighth larger: on average about 80 percent is taken. In place: the slots
+    /// Makes the table an eighth larger: on average about 85 percent is taken. In place: the slots
     /// move to the end, and from there to where they belong, which is never behind the next.
     fn grow(&mut self) {
-        self.homes = (self.homes + self.homes / 8).max(self.homes + FIRST_HOMES);
+        self.homes += (self.homes / 8).max(FIRST_HOMES as u32);
         let old_len = self.slots.len();
         let len = self.needed(self.taken_slots().map(tag_of));
         self.slots.resize(len);
@@ -216,12 +253,26 @@ impl IndexShard {
                 self.slots.replace(first, slot);
             }
         }
+        self.sieve.clear(self.homes());
+        self.removed = 0;
         let mut next = 0;
         for at in first..len {
             let slot = self.slots.replace(at, EMPTY);
-            let place = self.home(tag_of(slot)).max(next);
+            let home = self.home(tag_of(slot));
+            self.sieve.mark(home, tag_of(slot));
+            let place = home.max(next);
             self.slots.replace(place, slot);
             next = place + 1;
+        }
+    }
+
+    /// Makes the sieve of what is there now.
+    fn make_sieve(&mut self) {
+        self.sieve.clear(self.homes());
+        self.removed = 0;
+        let Self { sieve, slots, homes, .. } = self;
+        for slot in slots.iter().filter(|slot| *slot != EMPTY) {
+            sieve.mark(home(tag_of(slot), *homes), tag_of(slot));
         }
     }
 
@@ -229,7 +280,7 @@ impl IndexShard {
     /// for the last homes to run over.
     fn needed(&self, tags: impl Iterator<Item = u64>) -> usize {
         let end = tags.fold(0, |next, tag| self.home(tag).max(next) + 1);
-        end.max(self.homes) + room(self.homes)
+        end.max(self.homes()) + room(self.homes())
     }
 
     /// Lays slots, which are in order, out over an empty table that is long enough.
@@ -242,7 +293,13 @@ impl IndexShard {
             next = place + 1;
             self.taken += 1;
         }
+        self.make_sieve();
     }
+}
+
+/// A tag's place in proportion, of so many.
+const fn home(tag: u64, homes: u32) -> usize {
+    ((tag * homes as u64) >> TAG_BITS) as usize
 }
 
 /// By how much a table whose last homes run over gets longer.
@@ -290,6 +347,7 @@ mod tests {
             let home = shard.home(tag_of(slot));
             assert!(home <= place);
             assert!((home..place).all(|at| shard.slots.get(at) != EMPTY));
+            assert!(shard.sieve.may_pass(home, tag_of(slot)));
         }
     }
 
@@ -339,6 +397,34 @@ mod tests {
             let limit = 11 * shard.len();
             assert!(i < 10_000 || shard.memory_bytes() <= limit, "{i}: {}", shard.memory_bytes());
         }
+    }
+
+    /// How many of a hundred absent tags the sieve lets pass.
+    fn percent_passed(shard: &IndexShard) -> usize {
+        let absent = (0..20_000_u64).map(|i| i.wrapping_mul(0xD6E8_FEB8_6659_FD93) >> 36);
+        let passed = absent.filter(|tag| shard.sieve.may_pass(shard.home(*tag), *tag)).count();
+        passed / 200
+    }
+
+    #[test]
+    fn most_absent_keys_are_known_from_the_sieve_alone_also_where_keys_come_and_go() {
+        let mut shard = IndexShard::default();
+        let record = |i: u64| {
+            let tag = i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - TAG_BITS);
+            (hash(tag), at(i as u32 % 1000, 4096 + 16 * (i as u32 / 1000)))
+        };
+        for i in 0..60_000_u64 {
+            let (hash, location) = record(i);
+            shard.insert(GEOMETRY, hash, location);
+            if let Some(old) = i.checked_sub(5000) {
+                let (hash, location) = record(old);
+                assert!(shard.remove(GEOMETRY, hash, location));
+            }
+            if i % 1000 == 999 {
+                assert!(percent_passed(&shard) <= 30, "{i}: {}", percent_passed(&shard));
+            }
+        }
+        check(&shard);
     }
 
     proptest! {

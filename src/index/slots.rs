@@ -12,27 +12,51 @@ pub(crate) const EMPTY: u64 = 0;
 /// 16 KiB: few enough blocks that their addresses stay in the processor's caches.
 const BLOCK_SLOTS: usize = 2048;
 
+/// All blocks are of full size but the last, which is as long as it must be.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct Slots {
-    /// All of full size but the last, which is as long as it must be.
-    blocks: Vec<Box<[u64]>>,
-    len: usize,
+    /// Kept in place, so that a look into a row of one block, or at the beginning of a longer one,
+    /// is led to it at once.
+    first: Box<[u64]>,
+    more: Vec<Box<[u64]>>,
 }
 
 impl Slots {
     pub(crate) fn len(&self) -> usize {
-        self.len
+        let full = self.more.len() * BLOCK_SLOTS;
+        self.more.last().map_or(self.first.len(), |last| full + last.len())
     }
 
     #[inline]
     pub(crate) fn get(&self, at: usize) -> u64 {
-        let block = self.blocks.get(at / BLOCK_SLOTS);
-        block.and_then(|block| block.get(at % BLOCK_SLOTS)).copied().unwrap_or(EMPTY)
+        self.block(at / BLOCK_SLOTS).get(at % BLOCK_SLOTS).copied().unwrap_or(EMPTY)
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, at: usize) -> Option<&mut u64> {
-        self.blocks.get_mut(at / BLOCK_SLOTS)?.get_mut(at % BLOCK_SLOTS)
+        let block = match (at / BLOCK_SLOTS).checked_sub(1) {
+            None => &mut self.first,
+            Some(number) => self.more.get_mut(number)?,
+        };
+        block.get_mut(at % BLOCK_SLOTS)
+    }
+
+    /// The slots from `at` on, a slice at a time.
+    #[inline]
+    pub(crate) fn runs(&self, at: usize) -> impl Iterator<Item = &[u64]> {
+        let number = at / BLOCK_SLOTS;
+        let first = self.block(number).get(at % BLOCK_SLOTS..).unwrap_or_default();
+        let more = self.more.get(number..).unwrap_or_default();
+        std::iter::once(first).chain(more.iter().map(|block| &**block))
+    }
+
+    #[inline]
+    fn block(&self, number: usize) -> &[u64] {
+        match number.checked_sub(1) {
+            None => &self.first,
+            Some(number) => self.more.get(number).map_or(&[], |block| block),
+        }
     }
 
     /// Puts a value into a slot and returns what was there; nothing happens beyond the end.
@@ -43,28 +67,31 @@ impl Slots {
 
     /// Makes the row this long: what is new is empty, what is beyond is gone.
     pub(crate) fn resize(&mut self, len: usize) {
-        let count = len.div_ceil(BLOCK_SLOTS);
-        self.blocks.truncate(count);
-        self.blocks.reserve_exact(count - self.blocks.len());
-        let first = self.blocks.len().saturating_sub(1);
-        for number in first..count {
-            let slots = (len - number * BLOCK_SLOTS).min(BLOCK_SLOTS);
-            match self.blocks.get_mut(number) {
+        let slots = |number: usize| len.saturating_sub(number * BLOCK_SLOTS).min(BLOCK_SLOTS);
+        if self.first.len() != slots(0) {
+            self.first = resized(&self.first, slots(0));
+        }
+        let count = len.div_ceil(BLOCK_SLOTS).saturating_sub(1);
+        self.more.truncate(count);
+        self.more.reserve_exact(count - self.more.len());
+        // What was the last may be too short now, or too long.
+        for number in self.more.len().saturating_sub(1)..count {
+            let slots = slots(number + 1);
+            match self.more.get_mut(number) {
                 Some(last) if last.len() != slots => *last = resized(last, slots),
                 Some(_) => {}
-                None => self.blocks.push(vec![EMPTY; slots].into_boxed_slice()),
+                None => self.more.push(vec![EMPTY; slots].into_boxed_slice()),
             }
         }
-        self.len = len;
     }
 
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = u64> + '_ {
-        self.blocks.iter().flat_map(|block| block.iter().copied())
+        self.first.iter().copied().chain(self.more.iter().flat_map(|block| block.iter().copied()))
     }
 
     /// Bytes of memory that the row takes.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.len * size_of::<u64>() + self.blocks.capacity() * size_of::<Box<[u64]>>()
+        self.len() * size_of::<u64>() + self.more.capacity() * size_of::<Box<[u64]>>()
     }
 }
 

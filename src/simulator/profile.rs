@@ -61,12 +61,19 @@ pub(crate) struct Profile {
     pub(crate) sizes: &'static [usize],
     /// From which length on responses are compressed; theirs compress to next to nothing.
     pub(crate) compress_from_bytes: usize,
+    /// What the cache of records may take.
+    pub(crate) record_cache_bytes: usize,
     /// Whether a clock that leaps is believed at once, for tests of the mechanism itself.
     pub(crate) leap_confirmation: Duration,
 }
 
 /// The part of a seed that floods are drawn from.
 const FLOOD: u64 = u64::MAX - 1;
+
+/// The part of a seed that the size of the cache is drawn from, and the sizes: none, for a few
+/// records so that they push one another out, and for all.
+const CACHE: u64 = u64::MAX - 2;
+const CACHE_SIZES: [usize; 4] = [0, 4 << 10, 64 << 10, 4 << 20];
 
 const SECOND: u64 = 1000;
 const HOUR: u64 = 3600 * SECOND;
@@ -113,6 +120,7 @@ impl Profile {
                 &[20],
             ),
             compress_from_bytes: usize::MAX,
+            record_cache_bytes: Dice::new(derive(seed, CACHE)).pick(&CACHE_SIZES, 0),
             leap_confirmation: Duration::from_secs(600),
         };
         // Dice of its own, for the draws above to stay what they are.
@@ -162,6 +170,7 @@ impl Profile {
             .durability(durability)
             .refuse_late_retries(self.refuses_late)
             .compress_from_bytes(self.compress_from_bytes)
+            .record_cache_bytes(self.record_cache_bytes)
             .leap_confirmation(self.leap_confirmation)
     }
 

@@ -35,6 +35,7 @@ mod linear;
 mod misdirected_sweep;
 mod model;
 mod opening;
+mod record_cache;
 mod sabotage;
 mod script;
 mod short_reads;

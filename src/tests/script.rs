@@ -92,7 +92,9 @@ impl Run {
 
     /// A run in a world that syncs every so often.
     pub(crate) fn in_intervals(stop_at_error: bool) -> Self {
-        let options = Options::new().durability(Durability::Interval(INTERVAL));
+        // Without a cache of records, which the other scripts have.
+        let options =
+            Options::new().durability(Durability::Interval(INTERVAL)).record_cache_bytes(0);
         Self::new(World::with(options), stop_at_error)
     }
 

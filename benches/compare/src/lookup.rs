@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::engines::{Engine, Variant};
+use crate::options::Options;
 use crate::workload::{RESPONSE_BYTES, Request};
 
-/// Lookups timed at a time.
-const BATCH: usize = 20_000;
 /// The stream the records come from, and one that nobody loads.
 const LOADED_STREAM: u64 = 0;
 const ABSENT_STREAM: u64 = (1 << 24) - 1;
@@ -23,13 +22,14 @@ pub struct Timing {
     pub replay_ns: f64,
 }
 
-/// Loads every engine with `records`, then times lookups, interleaved round by round. The last
-/// timing is a bare `pread` of the same bytes.
-pub fn measure(variants: &[Variant], records: u64, rounds: usize, dir: &Path) -> Vec<Timing> {
-    let present = sample(LOADED_STREAM, records);
-    let absent = sample(ABSENT_STREAM, records);
+/// Loads every engine with records, then times lookups of some of them, interleaved round by round.
+/// The last timing is a bare `pread` of the same bytes.
+pub fn measure(variants: &[Variant], options: &Options, dir: &Path) -> Vec<Timing> {
+    let Options { records, asked, rounds, .. } = *options;
+    let present = sample(LOADED_STREAM, asked, records);
+    let absent = sample(ABSENT_STREAM, asked, records);
     let engines: Vec<_> = variants.iter().map(|variant| load(variant, records, dir)).collect();
-    let (file, places) = bare_file(records, dir);
+    let (file, places) = bare_file(asked, records, dir);
     let mut times: Vec<(Vec<f64>, Vec<f64>)> = vec![Default::default(); engines.len()];
     let mut bare_times = Vec::new();
     for _ in 0..rounds {
@@ -68,24 +68,24 @@ fn load(variant: &Variant, records: u64, dir: &Path) -> Arc<dyn Engine> {
 }
 
 /// Requests spread over the whole stream, made before anything is timed.
-fn sample(stream: u64, records: u64) -> Vec<Request> {
-    spread(records).map(|number| Request::nth(stream, number)).collect()
+fn sample(stream: u64, asked: u64, records: u64) -> Vec<Request> {
+    spread(asked, records).map(|number| Request::nth(stream, number)).collect()
 }
 
-/// `BATCH` numbers below `records` in no order a cache could guess.
-fn spread(records: u64) -> impl Iterator<Item = u64> {
-    (0..BATCH as u64).map(move |number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % records)
+/// So many numbers below `records` in no order a cache could guess.
+fn spread(asked: u64, records: u64) -> impl Iterator<Item = u64> {
+    (0..asked).map(move |number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % records)
 }
 
 /// A file of responses and the places to read.
-fn bare_file(records: u64, dir: &Path) -> (File, Vec<u64>) {
+fn bare_file(asked: u64, records: u64, dir: &Path) -> (File, Vec<u64>) {
     let path = dir.join("bare");
     let mut bytes = Vec::with_capacity(records as usize * RESPONSE_BYTES);
     for number in 0..records {
         bytes.extend_from_slice(&Request::nth(LOADED_STREAM, number).response);
     }
     fs::write(&path, bytes).expect("write the bare file");
-    let places = spread(records).map(|number| number * RESPONSE_BYTES as u64).collect();
+    let places = spread(asked, records).map(|number| number * RESPONSE_BYTES as u64).collect();
     (File::open(path).expect("open the bare file"), places)
 }
 

@@ -19,6 +19,8 @@ Options:
   --tasks N            Tasks of the tasks workload [default: 1000]
   --records N          Records of the lookup and scale workloads, and those that expire in the
                        lifecycle; scale goes on to ten times as many [default: 1000000]
+  --asked N            Records that the lookup workload asks for, spread over all; a second time
+                       from the second pass on [default: 20000]
   --living N           Records of the lifecycle that do not expire [default: 200000]
   --mixed              In the lifecycle, loads both kinds in turn, not one after the other
   --rate N             Cycles a second before and during the prune [default: 1000]
@@ -41,6 +43,7 @@ pub struct Options {
     pub threads: Vec<usize>,
     pub tasks: usize,
     pub records: u64,
+    pub asked: u64,
     pub living: u64,
     pub mixed: bool,
     pub rate: u64,
@@ -65,6 +68,7 @@ impl Default for Options {
             threads: vec![1, 8, 64],
             tasks: 1000,
             records: 1_000_000,
+            asked: 20_000,
             living: 200_000,
             mixed: false,
             rate: 1000,
@@ -99,6 +103,7 @@ impl Options {
                 }
                 Long("tasks") => options.tasks = parser.value()?.parse()?,
                 Long("records") => options.records = parser.value()?.parse()?,
+                Long("asked") => options.asked = parser.value()?.parse()?,
                 Long("living") => options.living = parser.value()?.parse()?,
                 Long("mixed") => options.mixed = true,
                 Long("rate") => options.rate = parser.value()?.parse()?,

@@ -117,15 +117,17 @@ impl Report<'_> {
     }
 
     fn lookups(&self) -> String {
-        let Options { records, rounds, dir, .. } = self.options;
+        let Options { records, asked, dir, .. } = self.options;
         let variants = self.selected(|variant| variant.lookups);
-        let timings = lookup::measure(&variants, *records, *rounds, dir);
+        let timings = lookup::measure(&variants, self.options, dir);
         let floor = |pick: fn(&Timing) -> Option<f64>, name: &str| {
             timings.iter().find(|timing| timing.name == name).and_then(pick)
         };
         let map_ns = floor(|timing| timing.absent_ns, "rawlog committer");
         let pread_ns = floor(|timing| Some(timing.replay_ns), "bare pread");
-        let title = format!("Lookups, {} records, warm, one thread", count(*records as f64));
+        let [records, asked] = [records, asked].map(|number| count(*number as f64));
+        let title =
+            format!("Lookups, {records} records, {asked} of them asked for, warm, one thread");
         let header = ["engine", "absent ns", "x map", "replay ns", "x bare pread"];
         let mut table = Table::new(title, &header);
         for timing in &timings {

@@ -15,12 +15,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
-
 use super::records::{Identity, identity};
 use super::report::DamageReport;
 use crate::engine::segment::{Segment, SegmentTable};
-use crate::engine::shard::Shard;
+use crate::engine::shard::LockedShard;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime};
 use crate::index::{Geometry, IndexShard, Location, SHARDS, by_shard};
@@ -70,7 +68,7 @@ pub(super) struct Loader<'a> {
     /// Those in which anything is alive.
     pub(super) segments: &'a [Arc<Segment>],
     pub(super) table: &'a SegmentTable,
-    pub(super) shards: &'a [Mutex<Shard>],
+    pub(super) shards: &'a [LockedShard],
     pub(super) observer: &'a Observer,
     /// The most threads that may work at one time.
     pub(super) workers: usize,

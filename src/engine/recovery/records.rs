@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::census::{Counted, each_frame, record_of};
 use super::load::Loader;
 use super::report::DamageReport;
@@ -13,7 +11,7 @@ use crate::engine::flight::Flight;
 use crate::engine::lookup::Spot;
 use crate::engine::rewriter::Rewriter;
 use crate::engine::segment::{NewEntry, Segment, SegmentTable};
-use crate::engine::shard::Shard;
+use crate::engine::shard::LockedShard;
 use crate::error::{ErrorKind, Result};
 use crate::ids::{StoreTime, Token};
 use crate::index::{Geometry, KeyHasher, Location};
@@ -24,7 +22,7 @@ pub(crate) struct Records {
     geometry: Geometry,
     hasher: KeyHasher,
     now: StoreTime,
-    shards: Box<[Mutex<Shard>]>,
+    shards: Box<[LockedShard]>,
     /// Segments that records were loaded from, for reading keys.
     table: SegmentTable,
     rewritten: Vec<Arc<Segment>>,
@@ -66,7 +64,7 @@ impl Records {
         }
     }
 
-    pub(crate) fn into_shards(self) -> Box<[Mutex<Shard>]> {
+    pub(crate) fn into_shards(self) -> Box<[LockedShard]> {
         self.shards
     }
 
@@ -146,8 +144,9 @@ impl Records {
         Ok(segments)
     }
 
-    /// Leaves out claims of whose key a later forget is there. Only damage brings such a claim back,
-    /// by taking what had ended it, and at the next open that forget would hide what completes it.
+    /// Leaves out claims of whose key a later forget is there. Only damage brings such a claim
+    /// back, by taking what had ended it, and at the next open that forget would hide what
+    /// completes it.
     pub(crate) fn leave_forgotten(
         &self,
         flights: &mut Vec<Flight>,

@@ -12,7 +12,7 @@ use oncekey::{
 use super::{Answer, Engine, Mode, Role, Tasks, Variant};
 use crate::workload::Request;
 
-pub const VARIANTS: [Variant; 3] = [
+pub const VARIANTS: [Variant; 5] = [
     Variant {
         name: "oncekey",
         role: Role::Store,
@@ -36,6 +36,22 @@ pub const VARIANTS: [Variant; 3] = [
         lookups: false,
         has_tasks: false,
         open: |dir| Arc::new(Oncekey::open(dir, interval())),
+    },
+    Variant {
+        name: "oncekey (no record cache)",
+        role: Role::Store,
+        mode: Mode::Lookup,
+        lookups: true,
+        has_tasks: false,
+        open: |dir| Arc::new(Oncekey::open(dir, Options::new().record_cache_bytes(0))),
+    },
+    Variant {
+        name: "oncekey (1 GiB record cache)",
+        role: Role::Store,
+        mode: Mode::Lookup,
+        lookups: true,
+        has_tasks: false,
+        open: |dir| Arc::new(Oncekey::open(dir, Options::new().record_cache_bytes(1 << 30))),
     },
 ];
 

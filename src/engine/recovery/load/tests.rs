@@ -1,5 +1,6 @@
 //! Loading at once against taking the entries in one by one, as they would have come.
 
+use parking_lot::Mutex;
 use proptest::prelude::*;
 
 use super::*;
