@@ -171,12 +171,17 @@ impl IndexShard {
             }
             at += 1;
         }
-        self.taken -= 1;
-        self.removed += 1;
+        self.note_removed(1);
+        true
+    }
+
+    /// Counts tags that were removed; with many of them the sieve is made anew.
+    fn note_removed(&mut self, count: u32) {
+        self.taken -= count;
+        self.removed += count;
         if self.removed as usize * 2 > self.homes() {
             self.make_sieve();
         }
-        true
     }
 
     /// Whether a record is where the caller believes it to be.

@@ -18,10 +18,10 @@ impl IndexShard {
         debug_assert!(doomed.is_sorted_by_key(|(hash, _)| tag(*hash)), "not in order");
         // All slots from `write` to before `read` are empty by now; all doomed before `next` were
         // met, or are not there.
-        let (mut next, mut read, mut write) = (0, 0, 0);
+        let (mut next, mut read, mut write, mut removed) = (0, 0, 0, 0);
         loop {
             if write == read {
-                let Some((hash, _)) = doomed.get(next) else { return };
+                let Some((hash, _)) = doomed.get(next) else { break };
                 read = self.home(tag(*hash)).max(read);
                 write = read;
             }
@@ -41,7 +41,7 @@ impl IndexShard {
             if let Some(at) = equal.position(|(hash, place)| slot(geometry, *hash, *place) == found)
             {
                 self.slots.replace(read, EMPTY);
-                self.taken -= 1;
+                removed += 1;
                 gone(next + at);
             } else {
                 let place = self.home(tag_of(found)).max(write);
@@ -53,6 +53,7 @@ impl IndexShard {
             }
             read += 1;
         }
+        self.note_removed(removed);
     }
 }
 
