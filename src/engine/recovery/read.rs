@@ -86,3 +86,6 @@ impl Start<'_> {
         disk::read(self.file, room, from as u64)
     }
 }
+
+#[cfg(test)]
+mod tests;
