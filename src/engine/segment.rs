@@ -70,7 +70,7 @@ impl Contents {
     /// A sealed segment, as its footer describes it.
     pub(crate) fn of_footer(
         head: &FooterHead,
-        entries: impl Iterator<Item = FooterEntry> + Clone,
+        entries: impl Iterator<Item = FooterEntry>,
         base: StoreTime,
     ) -> Self {
         Self {
@@ -92,15 +92,22 @@ impl Contents {
 
 /// A record's bytes are taken to be what lies between it and the next one.
 fn histogram(
-    entries: impl Iterator<Item = FooterEntry> + Clone,
+    entries: impl Iterator<Item = FooterEntry>,
     data_end: u32,
     base: StoreTime,
 ) -> ExpiryHistogram {
-    let ends = entries.clone().skip(1).map(|next| next.offset).chain([data_end]);
-    let records = entries
-        .zip(ends)
-        .map(|(entry, end)| (entry.expires_at(base), u64::from(end.saturating_sub(entry.offset))));
-    ExpiryHistogram::new(records)
+    // Neighbours that expire in the same second are one: records come as they expire, mostly.
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for entry in entries {
+        if runs.last().is_none_or(|(_, expires_s)| *expires_s != entry.expires_s) {
+            runs.push((entry.offset, entry.expires_s));
+        }
+    }
+    let ends = runs.iter().skip(1).map(|(next, _)| *next).chain([data_end]);
+    let bytes = |((offset, expires_s), end): (&(u32, u32), u32)| {
+        (FooterEntry::moment(*expires_s, base), u64::from(end.saturating_sub(*offset)))
+    };
+    ExpiryHistogram::new(runs.iter().zip(ends).map(bytes))
 }
 
 impl Segment {

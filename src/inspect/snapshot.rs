@@ -278,9 +278,9 @@ impl<'a> Taking<'a> {
     /// Replays the claims and decides what counts.
     fn finish(mut self) -> Result<(Snapshot, Vec<Life>)> {
         let now = self.store_time.max(StoreTime(self.inspector.clock.wall_ms()));
-        let mut claims = Claims::default();
         // Without a restatement nothing is known of the claims, as for whoever opens the store.
         let log = if self.restated { std::mem::take(&mut self.log) } else { Vec::new() };
+        let mut claims = Claims::default();
         for (position, data) in log.iter().rev() {
             let Some(seen) = self.segments.get(*position as usize) else { continue };
             // What is malformed was noted when the segment was looked at.
@@ -289,9 +289,9 @@ impl<'a> Taking<'a> {
                 Ok(())
             });
         }
+        let flights = claims.into_flights();
         drop(log);
         let owner = self.inspector.liveness.owner(&self.manifest);
-        let flights = claims.into_flights().collect();
         let mut resolved = resolve::resolve(&self.segments, self.records, self.forgets, flights)?;
         self.doubts.append(&mut resolved.doubts);
         resolved.records.sort_unstable_by_key(|place| (place.segment, !place.offset));

@@ -46,16 +46,17 @@ impl FooterEntry {
 
     /// A moment not before the frame's expiry: up to a second later, or the end of time.
     pub(crate) fn expires_at(&self, base: StoreTime) -> StoreTime {
-        Self::at(self.expires_s, base)
+        Self::moment(self.expires_s, base)
     }
 
     /// What a footer would say of such an expiry. A forget lives until then, since what it hides
     /// may be known by a footer.
     pub(crate) fn rounded(expires_at: StoreTime, base: StoreTime) -> StoreTime {
-        Self::at(Self::seconds(expires_at, base), base)
+        Self::moment(Self::seconds(expires_at, base), base)
     }
 
-    fn at(expires_s: u32, base: StoreTime) -> StoreTime {
+    /// The moment that a footer's number stands for.
+    pub(crate) fn moment(expires_s: u32, base: StoreTime) -> StoreTime {
         match expires_s {
             u32::MAX => StoreTime(u64::MAX),
             seconds => base.plus_ms(u64::from(seconds) * MS_PER_S),
@@ -71,12 +72,15 @@ impl FooterEntry {
     }
 
     fn decode(bytes: &[u8; FOOTER_ENTRY]) -> Option<Self> {
-        let mut fields = Reader::new(bytes);
-        let hash = KeyHash(fields.u64()?);
-        let location = fields.u32().filter(|bits| bits & !(OFFSET_MASK | FORGET_BIT) == 0)?;
+        // Opening decodes each entry of a store several times, so this is all loads and masks.
+        let bits = u128::from_le_bytes(*bytes);
+        let (hash, location, expires_s) = (bits as u64, (bits >> 64) as u32, (bits >> 96) as u32);
+        if location & !(OFFSET_MASK | FORGET_BIT) != 0 {
+            return None;
+        }
         let offset = (location & OFFSET_MASK) * GRANULE as u32;
         let forget = location & FORGET_BIT != 0;
-        Some(Self { hash, offset, forget, expires_s: fields.u32()? })
+        Some(Self { hash: KeyHash(hash), offset, forget, expires_s })
     }
 }
 

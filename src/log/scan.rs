@@ -75,7 +75,25 @@ pub(crate) struct Damage {
 
 /// Scans a whole segment file in its life `nonce`.
 pub(crate) fn scan(segment: &[u8], nonce: Nonce, options: ScanOptions) -> Scan {
-    let file_end = u32::try_from(segment.len()).unwrap_or(u32::MAX);
+    scan_start(segment, segment.len(), nonce, options)
+}
+
+/// How far a scan looks into a segment, going by the batch headers that begin in `bytes`, which
+/// lie at `offset`: what is beyond this, and holds no header, has no say.
+pub(crate) fn reach(bytes: &[u8], offset: u32, nonce: Nonce) -> u32 {
+    let granules = (offset..).step_by(GRANULE).zip((0..bytes.len()).step_by(GRANULE));
+    let ends = granules.filter_map(|(offset, at)| {
+        let bytes = bytes.get(at..).filter(|bytes| bytes.starts_with(&BATCH_MAGIC))?;
+        BatchHeader::decode(bytes, Place { nonce, offset }).ok()?.end(offset)
+    });
+    // What is looked at last is the place of a next batch, whether there is one or not.
+    ends.fold(SEGMENT_HEADER as u32, u32::max).saturating_add(BATCH_HEADER as u32)
+}
+
+/// Scans a segment file of `len` bytes in its life `nonce`, of which only the start is there, as
+/// far as its batches reach ([`reach`]).
+pub(crate) fn scan_start(segment: &[u8], len: usize, nonce: Nonce, options: ScanOptions) -> Scan {
+    let file_end = u32::try_from(len).unwrap_or(u32::MAX);
     let whole = options.whole_until.is_some();
     let limit = options.whole_until.unwrap_or(file_end);
     let segment = segment.get(..limit as usize).unwrap_or(segment);

@@ -1,10 +1,11 @@
 //! The census: what each segment that the manifest names turned out to be.
 //!
 //! A sealed segment is known by its footer, and none of its data is read. One that is not sealed,
-//! or whose footer is bad, is read whole and scanned batch by batch.
+//! or whose footer is bad, is read and scanned batch by batch.
 
 use std::sync::Arc;
 
+use super::read::read_and_scan;
 use super::report::{DamageReport, RecoveryReport};
 use crate::disk::{self, Disk};
 use crate::engine::segment::{Contents, NewEntry, Segment};
@@ -12,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::log::{
     BatchHeader, FLAG_CLEAN, Footer, FooterHead, Frame, HeaderProblem, Manifest, Place,
-    SEGMENT_HEADER, Scan, ScanOptions, SegmentEntry, SegmentHeader, SegmentKind, frames, scan,
+    SEGMENT_HEADER, Scan, ScanOptions, SegmentEntry, SegmentHeader, SegmentKind, frames,
 };
 use crate::progress::{Observer, Phase};
 use crate::sabotage::{self, Bug};
@@ -133,17 +134,13 @@ impl Census<'_> {
         Ok(Counted { segment, footer: Some(head), first, data: Some(data) })
     }
 
-    /// Reads a segment whole and scans it. If nothing is in it, the memory is kept for the next.
+    /// Reads what matters of a segment and scans it. If nothing is in it, the memory is kept for
+    /// the next.
     pub(crate) fn read(&mut self, segment: &Segment, options: ScanOptions) -> Result<Data> {
         let mut bytes = std::mem::take(&mut self.buffer);
-        bytes.resize(segment.size as usize, 0);
-        let count = disk::read(&*segment.file, &mut bytes, 0).map_err(|error| {
+        let scan = read_and_scan(segment, options, &mut bytes).map_err(|error| {
             Error::io(format_args!("reading {}", segment.slot.file_name()), error)
         })?;
-        bytes.truncate(count);
-        let said = bytes.get(SEGMENT_HEADER..).and_then(BatchHeader::life);
-        let life = said.filter(|_| sabotage::is_on(Bug::OldSegment)).unwrap_or(segment.nonce);
-        let scan = scan(&bytes, life, options);
         if scan.batches.is_empty() {
             self.buffer = std::mem::take(&mut bytes);
         }
@@ -248,10 +245,10 @@ fn first_batch(data: &Data) -> Option<BatchHeader> {
 }
 
 /// Hands every frame of the good batches to `each`, in order.
-pub(crate) fn each_frame(
+pub(crate) fn each_frame<'a>(
     segment: &Segment,
-    data: &Data,
-    mut each: impl FnMut(u32, Frame<'_>) -> Result<()>,
+    data: &'a Data,
+    mut each: impl FnMut(u32, Frame<'a>) -> Result<()>,
 ) -> Result<()> {
     for batch in &data.scan.batches {
         let start = batch.offset as usize + crate::log::BATCH_HEADER;

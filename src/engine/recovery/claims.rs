@@ -3,7 +3,7 @@
 //! Claims are believed from the newest valid restatement on and from nowhere else, so that a claim
 //! frame in an old segment cannot come back after its completion has expired with a younger one.
 
-use std::collections::{BTreeMap, HashMap};
+use hashbrown::HashTable;
 
 use super::census::{Census, Counted, each_frame};
 use crate::engine::batch::Ticket;
@@ -15,22 +15,27 @@ use crate::log::{ClaimFrame, ClaimState, FLAG_RESTATEMENT, Frame, ScanOptions, S
 use crate::sabotage::{self, Bug};
 use crate::types::{Checkpoint, DropPolicy, Fingerprint, Key, Scope};
 
-/// The claims in flight, by token; at most one a key.
+/// The claims in flight, at most one a key, as frames say them: most of them have ended before a
+/// flight need be made of them.
 #[derive(Debug, Default)]
-pub(crate) struct Claims {
-    /// In the order of their tokens, so that what follows from them is the same on every run.
-    flights: BTreeMap<Token, Flight>,
-    by_key: HashMap<(Scope, Key), Token>,
+pub(crate) struct Claims<'a> {
+    by_token: HashTable<(KeyHash, ClaimFrame<'a>)>,
+    /// The token of each of those, by its key.
+    by_key: HashTable<(KeyHash, Token)>,
 }
 
-impl Claims {
+/// What a token is found by: tokens follow one another.
+const fn spread(token: Token) -> u64 {
+    token.0.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+impl<'a> Claims<'a> {
     /// Replays the log from the newest restatement on.
     pub(crate) fn replay(
         census: &mut Census<'_>,
         counted: &mut [Counted],
         hasher: &KeyHasher,
-    ) -> Result<Self> {
-        let mut claims = Self::default();
+    ) -> Result<Vec<Flight>> {
         let restated = |c: &Counted| {
             c.segment.kind == SegmentKind::Log
                 && c.first.is_some_and(|first| first.flags & FLAG_RESTATEMENT != 0)
@@ -39,59 +44,51 @@ impl Claims {
             false => counted.iter().rposition(restated),
             true => counted.iter().position(restated),
         };
+        let is_log = |c: &Counted| c.segment.kind == SegmentKind::Log;
         let Some(from) = newest else {
-            let is_log = |c: &&Counted| c.segment.kind == SegmentKind::Log;
-            if let Some(last) = counted.iter().rfind(is_log) {
+            if let Some(last) = counted.iter().rfind(|c| is_log(c)) {
                 let name = last.segment.slot.file_name();
                 census.lose(&name, 0, 0, "no segment states the claims in flight: they are lost");
             }
-            return Ok(claims);
+            return Ok(Vec::new());
         };
-        for counted in counted.iter_mut().skip(from) {
-            if counted.segment.kind != SegmentKind::Log {
-                continue;
-            }
-            if counted.data.is_none() {
-                let end = counted.footer.as_ref().map(|footer| footer.data_end);
-                let options = ScanOptions { whole_until: end, ..ScanOptions::default() };
-                let data = census.read(&counted.segment, options)?;
-                let name = counted.segment.slot.file_name();
-                for damage in &data.scan.damage {
-                    let what = format!("{}: claims stated there are lost", damage.reason);
-                    census.lose(&name, u64::from(damage.offset), u64::from(damage.bytes), &what);
-                }
-                counted.data = Some(data);
-            }
-            if let Some(data) = &counted.data {
-                each_frame(&counted.segment, data, |_, frame| {
-                    claims.apply(&frame, hasher);
-                    Ok(())
-                })?;
-            }
+        for unread in counted.iter_mut().skip(from).filter(|c| is_log(c) && c.data.is_none()) {
+            read_sealed(census, unread)?;
         }
-        Ok(claims)
+        let mut claims = Claims::default();
+        for counted in counted.iter().skip(from).filter(|c| is_log(c)) {
+            let Some(data) = &counted.data else { continue };
+            each_frame(&counted.segment, data, |_, frame| {
+                claims.apply(&frame, hasher);
+                Ok(())
+            })?;
+        }
+        Ok(claims.into_flights())
     }
 
     /// Takes in the next frame of the log.
-    pub(crate) fn apply(&mut self, frame: &Frame<'_>, hasher: &KeyHasher) {
+    pub(crate) fn apply(&mut self, frame: &Frame<'a>, hasher: &KeyHasher) {
         match frame {
-            Frame::Claim(claim) => self.claim(claim, hasher),
-            Frame::Completion(completion) => {
-                self.end_of_key(completion.scope, completion.key, completion.token)
+            Frame::Claim(claim) => self.claim(claim, hasher.hash(claim.scope, claim.key)),
+            Frame::Completion(done) => {
+                let hash = hasher.hash(done.scope, done.key);
+                if self.find(hash, done.scope, done.key).is_some_and(|known| known <= done.token) {
+                    self.remove_key(hash, done.scope, done.key);
+                }
             }
             Frame::Release { token } => {
-                if let Some(flight) = self.flights.remove(token) {
-                    self.by_key.remove(&(flight.scope, flight.key));
+                if let Some((hash, claim)) = self.by_token(*token).copied() {
+                    self.remove_key(hash, claim.scope, claim.key);
                 }
             }
             Frame::Unresolved { token, since } => {
-                if let Some(flight) = self.flights.get_mut(token) {
-                    flight.state = State::Unresolved { since: *since };
+                if let Some((_, claim)) = self.by_token(*token) {
+                    claim.state = ClaimState::Unresolved { since: *since };
                 }
             }
             Frame::Checkpoint { token, name, data } => {
-                if let Some(flight) = self.flights.get_mut(token) {
-                    flight.checkpoint = Some(Checkpoint::from_disk(name, data));
+                if let Some((_, claim)) = self.by_token(*token) {
+                    claim.checkpoint = Some((name, data));
                 }
             }
             Frame::Forget(_) => {}
@@ -100,50 +97,84 @@ impl Claims {
 
     /// The newest claim of a key counts; a restated one may be older than what follows it, never
     /// newer.
-    fn claim(&mut self, claim: &ClaimFrame<'_>, hasher: &KeyHasher) {
-        let (Ok(scope), Ok(key)) = (Scope::from_bytes(claim.scope), Key::from_bytes(claim.key))
-        else {
-            return;
+    fn claim(&mut self, claim: &ClaimFrame<'a>, hash: KeyHash) {
+        match self.find(hash, claim.scope, claim.key) {
+            Some(known) if known > claim.token => return,
+            Some(_) => self.remove_key(hash, claim.scope, claim.key),
+            None => {}
+        }
+        let at = spread(claim.token);
+        self.by_token.insert_unique(at, (hash, *claim), |(_, claim)| spread(claim.token));
+        self.by_key.insert_unique(hash.0, (hash, claim.token), |(hash, _)| hash.0);
+    }
+
+    fn by_token(&mut self, token: Token) -> Option<&mut (KeyHash, ClaimFrame<'a>)> {
+        self.by_token.find_mut(spread(token), |(_, claim)| claim.token == token)
+    }
+
+    /// The token of a key's claim.
+    fn find(&self, hash: KeyHash, scope: &[u8], key: &[u8]) -> Option<Token> {
+        let found = self.by_key.find(hash.0, |known| is_of(&self.by_token, known, scope, key));
+        found.map(|(_, token)| *token)
+    }
+
+    fn remove_key(&mut self, hash: KeyHash, scope: &[u8], key: &[u8]) {
+        let is_ours = |known: &_| is_of(&self.by_token, known, scope, key);
+        let Ok(entry) = self.by_key.find_entry(hash.0, is_ours) else { return };
+        let ((_, token), _) = entry.remove();
+        let claim = self.by_token.find_entry(spread(token), |(_, claim)| claim.token == token);
+        if let Ok(entry) = claim {
+            entry.remove();
+        }
+    }
+
+    /// The claims as the log left them, in the order of their tokens: what follows from them is the
+    /// same on every run. Those whose names cannot be are none.
+    pub(crate) fn into_flights(self) -> Vec<Flight> {
+        let flight = |(hash, claim): (KeyHash, ClaimFrame<'_>)| {
+            let (scope, key) = (Scope::from_bytes(claim.scope), Key::from_bytes(claim.key));
+            Some(flight_of(&claim, (scope.ok()?, key.ok()?), hash))
         };
-        let name = (scope, key);
-        if let Some(known) = self.by_key.get(&name) {
-            if *known > claim.token {
-                return;
-            }
-            self.flights.remove(known);
+        let mut flights: Vec<Flight> = self.by_token.into_iter().filter_map(flight).collect();
+        flights.sort_unstable_by_key(|flight| flight.token);
+        flights
+    }
+}
+
+/// Reads a sealed segment for the claims that its log states.
+fn read_sealed(census: &mut Census<'_>, sealed: &mut Counted) -> Result<()> {
+    let end = sealed.footer.as_ref().map(|footer| footer.data_end);
+    let options = ScanOptions { whole_until: end, ..ScanOptions::default() };
+    let data = census.read(&sealed.segment, options)?;
+    let name = sealed.segment.slot.file_name();
+    for damage in &data.scan.damage {
+        let what = format!("{}: claims stated there are lost", damage.reason);
+        census.lose(&name, u64::from(damage.offset), u64::from(damage.bytes), &what);
+    }
+    sealed.data = Some(data);
+    Ok(())
+}
+
+/// Whether a claim, known by its key, is of this key: hashes may be equal.
+fn is_of(
+    by_token: &HashTable<(KeyHash, ClaimFrame<'_>)>,
+    (_, token): &(KeyHash, Token),
+    scope: &[u8],
+    key: &[u8],
+) -> bool {
+    let claim = by_token.find(spread(*token), |(_, claim)| claim.token == *token);
+    claim.is_some_and(|(_, claim)| claim.scope == scope && claim.key == key)
+}
+
+/// Claims without an owner: their process is gone. One that must not run twice becomes unresolved.
+pub(super) fn make_ownerless(flights: &mut [Flight], now: StoreTime) {
+    for flight in flights {
+        if matches!(flight.state, State::Held { .. }) {
+            flight.state = match flight.policy {
+                DropPolicy::Unresolved => State::Unresolved { since: now },
+                DropPolicy::Hold | DropPolicy::Release => State::Abandoned { at: now },
+            };
         }
-        self.by_key.insert(name.clone(), claim.token);
-        let hash = hasher.hash(claim.scope, claim.key);
-        self.flights.insert(claim.token, flight_of(claim, name, hash));
-    }
-
-    fn end_of_key(&mut self, scope: &[u8], key: &[u8], token: Token) {
-        let (Ok(scope), Ok(key)) = (Scope::from_bytes(scope), Key::from_bytes(key)) else { return };
-        let name = (scope, key);
-        if self.by_key.get(&name).is_some_and(|known| *known <= token)
-            && let Some(known) = self.by_key.remove(&name)
-        {
-            self.flights.remove(&known);
-        }
-    }
-
-    /// The claims, as the log left them.
-    pub(crate) fn into_flights(self) -> impl Iterator<Item = Flight> {
-        self.flights.into_values()
-    }
-
-    /// The claims, ownerless now: their process is gone. One that must not run twice becomes
-    /// unresolved.
-    pub(crate) fn ownerless(self, now: StoreTime) -> impl Iterator<Item = Flight> {
-        self.flights.into_values().map(move |mut flight| {
-            if matches!(flight.state, State::Held { .. }) {
-                flight.state = match flight.policy {
-                    DropPolicy::Unresolved => State::Unresolved { since: now },
-                    DropPolicy::Hold | DropPolicy::Release => State::Abandoned { at: now },
-                };
-            }
-            flight
-        })
     }
 }
 

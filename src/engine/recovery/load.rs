@@ -30,6 +30,9 @@ use crate::sabotage::{self, Bug};
 const GROUP_ENTRIES: u64 = 12 << 20;
 /// More would wait for memory.
 const MAX_WORKERS: usize = 4;
+/// Into how many piles a group's entries are gathered: what is sorted at one time is then small
+/// enough for the processor's caches.
+const PILES: usize = 64;
 /// With fewer entries a second thread is not worth its start.
 const ENTRIES_A_WORKER: u64 = 50_000;
 
@@ -138,11 +141,27 @@ impl Tasks {
     }
 }
 
+/// The pile of a shard, if it is one of these.
+fn pile(shards: &Range<usize>, shard: usize) -> Option<usize> {
+    shards.contains(&shard).then(|| (shard - shards.start) / pile_len(shards))
+}
+
+/// The shards of a pile; the last piles may have none.
+fn part(shards: &Range<usize>, pile: usize) -> Range<usize> {
+    let begin = |pile: usize| (shards.start + pile * pile_len(shards)).min(shards.end);
+    begin(pile)..begin(pile + 1)
+}
+
+fn pile_len(shards: &Range<usize>) -> usize {
+    shards.len().div_ceil(PILES).max(1)
+}
+
 /// One thread's work, and the memory that it uses again.
 struct Worker<'a> {
     loader: &'a Loader<'a>,
     tasks: &'a Tasks,
-    entries: Vec<Entry>,
+    /// What was gathered, each pile of its part of the group's shards.
+    piles: Vec<Vec<Entry>>,
     /// A footer's bytes.
     footer: Vec<u8>,
     /// What a shard is made of.
@@ -155,7 +174,7 @@ impl<'a> Worker<'a> {
         Self {
             loader,
             tasks,
-            entries: Vec::new(),
+            piles: vec![Vec::new(); PILES],
             footer: Vec::new(),
             records: Vec::new(),
             loaded: Loaded::default(),
@@ -173,8 +192,17 @@ impl<'a> Worker<'a> {
 
     fn load_group(&mut self, shards: Range<usize>) -> Result<()> {
         self.gather(&shards)?;
-        let mut entries = std::mem::take(&mut self.entries);
-        let begins = by_shard(&mut entries, shards.clone(), |entry| entry.hash);
+        let mut piles = std::mem::take(&mut self.piles);
+        for (number, pile) in piles.iter_mut().enumerate() {
+            self.load_pile(pile, part(&shards, number))?;
+        }
+        self.piles = piles;
+        Ok(())
+    }
+
+    /// Fills the shards whose entries are in a pile.
+    fn load_pile(&mut self, entries: &mut [Entry], shards: Range<usize>) -> Result<()> {
+        let begins = by_shard(entries, shards.clone(), |entry| entry.hash);
         let ends = begins.iter().zip(begins.iter().skip(1));
         for (shard, (begin, end)) in self.loader.shards.iter().skip(shards.start).zip(ends) {
             let own = entries.get_mut(*begin..*end).unwrap_or_default();
@@ -183,22 +211,29 @@ impl<'a> Worker<'a> {
             self.loaded.records += self.records.len() as u64;
             shard.lock().index = IndexShard::made_of(&self.records, self.loader.geometry);
         }
-        self.entries = entries;
         Ok(())
     }
 
     /// Gathers what has not expired of these shards from all footers.
     fn gather(&mut self, shards: &Range<usize>) -> Result<()> {
         let Loader { geometry, now, segments, observer, .. } = *self.loader;
-        self.entries.clear();
+        let entries: u64 = segments.iter().map(|segment| segment.contents().records).sum();
+        let in_pile = usize::try_from(entries).unwrap_or(0) / SHARDS * pile_len(shards);
+        for pile in &mut self.piles {
+            pile.clear();
+            // Hashes are spread evenly, and more than a little is not wasted.
+            pile.reserve(in_pile + in_pile / 16);
+        }
         for segment in segments {
             let (_, entries) = segment.read_entries(&mut self.footer)?;
             for entry in entries {
                 let alive = entry.expires_at(segment.base) > now;
-                if alive && shards.contains(&entry.hash.shard()) {
+                if alive && let Some(pile) = pile(shards, entry.hash.shard()) {
                     let location = Location { slot: segment.slot, offset: entry.offset };
                     let place = (geometry.pack(location) << 1) | u64::from(entry.forget);
-                    self.entries.push(Entry { hash: entry.hash, place });
+                    if let Some(pile) = self.piles.get_mut(pile) {
+                        pile.push(Entry { hash: entry.hash, place });
+                    }
                 }
             }
             let read = self.tasks.read.fetch_add(1, Ordering::Relaxed) + 1;

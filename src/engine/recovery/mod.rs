@@ -8,7 +8,9 @@
 
 mod census;
 mod claims;
+mod keep;
 mod load;
+mod read;
 mod records;
 mod report;
 
@@ -23,7 +25,6 @@ pub use report::{DamageReport, RecoveryReport};
 use super::catalog::{Catalog, Need, Urgency, entry_of};
 use super::environment::Environment;
 use super::files::{Files, FoundFiles};
-use super::flight::Flight;
 use super::segment::SegmentTable;
 use super::{Engine, Parts, TOKEN_BLOCK};
 use crate::disk::Disk;
@@ -89,7 +90,7 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
     let mut census = Census { disk, manifest: &old, report: &mut report, observer, buffer };
     let mut counted = census.take()?;
     let hasher = KeyHasher::new(&old.hash_key);
-    let claims = Claims::replay(&mut census, &mut counted, &hasher)?;
+    let mut flights = Claims::replay(&mut census, &mut counted, &hasher)?;
     drop(census);
     refuse_damage(options, &report)?;
     for remade in counted.iter().filter(|c| c.footer.is_some() && !c.segment.is_sealed()) {
@@ -110,10 +111,11 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
     let new = next_manifest(env, &old, &counted, &mut report)?;
     let mut catalog = Catalog::new(env.clone(), new, files);
 
+    keep::seal_whole(&mut counted, &hasher, time.now())?;
     let mut records = Records::new(geometry, hasher, time.now());
     records.rewrite_tail(&counted, &mut catalog, observer)?;
     let kept = records.load(counted, load::workers(env.threads), observer)?;
-    let mut flights: Vec<Flight> = claims.ownerless(time.latest()).collect();
+    claims::make_ownerless(&mut flights, time.latest());
     if !report.damage.is_empty() {
         records.leave_forgotten(&mut flights, &kept)?;
     }
