@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::Engine;
+use super::late::Entered;
 use super::pace::Pace;
 use super::segment::Segment;
 use crate::error::Result;
@@ -28,6 +29,17 @@ pub struct Pruned {
     pub segments: u64,
     /// Bytes of their files, which are ready for use again.
     pub bytes: u64,
+}
+
+/// Why entries leave the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leaving {
+    /// They have expired; their segment stays, with the forgets in it.
+    Alone,
+    /// They have expired, and their segment goes.
+    WithSegment,
+    /// They are there no more, for whatever reason.
+    Unremembered,
 }
 
 impl Engine {
@@ -96,37 +108,59 @@ impl Engine {
 
     fn drop_segments(&self, segments: &[Arc<Segment>], pace: &mut Pace) -> Result<()> {
         for segment in segments {
-            self.unlist(segment, pace);
+            self.unlist(segment, true, pace);
             self.upkeep.left_alone.lock().remove(&segment.id);
         }
         self.release_segments(segments, &[])
     }
 
     /// Removes a segment's records from the index: all of them, or a look at one left behind would
-    /// lead nowhere.
-    pub(crate) fn unlist(&self, segment: &Segment, pace: &mut Pace) {
+    /// lead nowhere. Those that have expired are remembered, which is on disk before this returns.
+    pub(crate) fn unlist(&self, segment: &Segment, expired: bool, pace: &mut Pace) {
         // What the footer would have said can be had from the index, at the price of walking all of
         // it.
         let Ok(Footer { entries, .. }) = segment.read_footer() else {
             return self.unlist_slow(segment);
         };
-        self.unlist_entries(segment, entries.iter(), pace);
+        let leaving = if expired { Leaving::WithSegment } else { Leaving::Unremembered };
+        self.unlist_entries(segment, entries.iter(), leaving, pace);
+    }
+
+    /// Before a segment goes: removes what had expired by `now`, and was not moved, from the index,
+    /// and remembers it.
+    pub(crate) fn unlist_left_out(&self, segment: &Segment, now: StoreTime, pace: &mut Pace) {
+        let entries = segment.read_footer().map(|footer| footer.entries).unwrap_or_default();
+        let expired = entries.iter().filter(|entry| entry.expires_at(segment.base) <= now);
+        self.unlist_entries(segment, expired, Leaving::WithSegment, pace);
     }
 
     fn unlist_entries<'a>(
         &self,
         segment: &Segment,
         entries: impl Iterator<Item = &'a FooterEntry>,
+        leaving: Leaving,
         pace: &mut Pace,
     ) {
-        let mut removed = 0;
-        for (count, entry) in entries.filter(|entry| !entry.forget).enumerate() {
+        let (mut removed, mut entered, now) = (0, Entered::default(), self.time.now());
+        for (count, entry) in entries.enumerate() {
+            if entry.forget && leaving != Leaving::WithSegment {
+                continue;
+            }
             let location = Location { slot: segment.slot, offset: entry.offset };
-            let mut shard = self.shard(entry.hash).lock();
-            removed += u64::from(shard.index.remove(self.geometry, entry.hash, location));
-            drop(shard);
+            let mut guard = self.shard(entry.hash).lock();
+            let shard = &mut *guard;
+            let listed =
+                !entry.forget && shard.index.remove(self.geometry, entry.hash, location);
+            // A record that was not listed was replaced, forgotten or moved.
+            if (listed || entry.forget) && leaving != Leaving::Unremembered {
+                self.enter(&mut shard.late, entry, now, &mut entered);
+            }
+            drop(guard);
+            removed += u64::from(listed);
+            self.note_much(&mut entered, pace);
             pace.breathe(count);
         }
+        self.note_entered(&mut entered, pace);
         self.counters.pruned.add(removed);
     }
 
@@ -134,6 +168,7 @@ impl Engine {
         for shard in &self.shards {
             let removed = shard.lock().index.remove_slot(self.geometry, segment.slot);
             self.counters.pruned.add(removed as u64);
+            self.lose_late(removed as u64);
         }
     }
 
@@ -146,7 +181,7 @@ impl Engine {
             false => segment.contents().entries.clone(),
         };
         let expired = |entry: &&FooterEntry| entry.expires_at(segment.base) <= now;
-        self.unlist_entries(segment, entries.iter().filter(expired), pace);
+        self.unlist_entries(segment, entries.iter().filter(expired), Leaving::Alone, pace);
     }
 
     /// Replaces segments in the manifest, and recycles the old ones' files.

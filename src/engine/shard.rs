@@ -9,12 +9,14 @@ use super::flight::Flight;
 use super::lookup::Spot;
 use crate::ids::{KeyHash, Token};
 use crate::index::IndexShard;
+use crate::late::Pending;
 use crate::types::{Key, Scope};
 
 #[derive(Debug, Default)]
 pub(crate) struct Shard {
     pub(crate) index: IndexShard,
     pub(crate) counts: Counts,
+    pub(crate) late: Pending,
     /// Boxed: the memory of the last flight that ended is warm, that of the table is not.
     flights: HashTable<Box<Flight>>,
 }

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+use super::late::Expired;
 use super::records::{Identity, identity};
 use super::report::DamageReport;
 use crate::engine::segment::{Segment, SegmentTable};
@@ -24,7 +25,8 @@ use crate::engine::shard::Shard;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime};
 use crate::index::{Geometry, IndexShard, Location, SHARDS, by_shard};
-use crate::log::SegmentKind;
+use crate::late::{LateEntry, Told};
+use crate::log::{FooterEntry, SegmentKind};
 use crate::progress::{Observer, Phase};
 use crate::sabotage::{self, Bug};
 
@@ -37,19 +39,48 @@ const ENTRIES_A_WORKER: u64 = 50_000;
 
 /// One record or forget of a footer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Entry {
+pub(super) struct Entry {
     hash: KeyHash,
-    /// The packed location, and in the lowest bit whether it is a forget.
+    /// The packed location, or of what has expired the seconds of its expiry; and in the lowest
+    /// bits whether it has, and whether it is a forget.
     place: u64,
 }
 
 impl Entry {
+    const FORGET: u64 = 1;
+    const EXPIRED: u64 = 2;
+    const BITS: u32 = 2;
+
+    fn alive(entry: &FooterEntry, location: Location, geometry: Geometry) -> Self {
+        let place = (geometry.pack(location) << Self::BITS) | u64::from(entry.forget);
+        Self { hash: entry.hash, place }
+    }
+
+    pub(super) fn expired(hash: KeyHash, forget: bool, expires_s: u32) -> Self {
+        let place = (u64::from(expires_s) << Self::BITS) | Self::EXPIRED | u64::from(forget);
+        Self { hash, place }
+    }
+
     fn is_forget(self) -> bool {
-        self.place & 1 != 0
+        self.place & Self::FORGET != 0
+    }
+
+    fn is_expired(self) -> bool {
+        self.place & Self::EXPIRED != 0
     }
 
     fn location(self, geometry: Geometry) -> Location {
-        geometry.unpack(self.place >> 1)
+        geometry.unpack(self.place >> Self::BITS)
+    }
+
+    /// As the memory says it. A forget hides what expired by its own expiry: that is the expiry of
+    /// what was forgotten, and what it replaced had expired before.
+    fn remembered(self) -> Option<LateEntry> {
+        let seconds = u32::try_from(self.place >> Self::BITS).ok()?;
+        match self.is_forget() {
+            true => Some(LateEntry::mark(self.hash, seconds)),
+            false => LateEntry::expired(self.hash, seconds),
+        }
     }
 }
 
@@ -67,13 +98,16 @@ pub(super) struct Loaded {
 pub(super) struct Loader<'a> {
     pub(super) geometry: Geometry,
     pub(super) now: StoreTime,
-    /// Those in which anything is alive.
+    /// Those in which anything is alive, or to be remembered.
     pub(super) segments: &'a [Arc<Segment>],
     pub(super) table: &'a SegmentTable,
     pub(super) shards: &'a [Mutex<Shard>],
     pub(super) observer: &'a Observer,
     /// The most threads that may work at one time.
     pub(super) workers: usize,
+    /// What has expired in segments that are not loaded.
+    pub(super) tail: &'a [Entry],
+    pub(super) expired: &'a Expired,
 }
 
 /// How many threads may load, if there may be any.
@@ -147,6 +181,8 @@ struct Worker<'a> {
     entries: Vec<Entry>,
     /// A footer's bytes.
     footer: Vec<u8>,
+    /// What is to be remembered of a group.
+    late: Vec<LateEntry>,
     /// What a shard is made of.
     records: Vec<(KeyHash, Location)>,
     loaded: Loaded,
@@ -159,6 +195,7 @@ impl<'a> Worker<'a> {
             tasks,
             entries: Vec::new(),
             footer: Vec::new(),
+            late: Vec::new(),
             records: Vec::new(),
             loaded: Loaded::default(),
         }
@@ -186,21 +223,25 @@ impl<'a> Worker<'a> {
             shard.lock().index = IndexShard::made_of(&self.records, self.loader.geometry);
         }
         self.entries = entries;
+        self.loader.expired.take(std::mem::take(&mut self.late));
         Ok(())
     }
 
-    /// Gathers what has not expired of these shards from all footers.
+    /// Gathers what has not expired, or is to be remembered, of these shards from all footers.
     fn gather(&mut self, shards: &Range<usize>) -> Result<()> {
-        let Loader { geometry, now, segments, observer, .. } = *self.loader;
+        let Loader { geometry, now, segments, observer, tail, expired, .. } = *self.loader;
         self.entries.clear();
+        self.entries.extend(tail.iter().filter(|entry| shards.contains(&entry.hash.shard())));
         for segment in segments {
             let (_, entries) = segment.read_entries(&mut self.footer)?;
-            for entry in entries {
-                let alive = entry.expires_at(segment.base) > now;
-                if alive && shards.contains(&entry.hash.shard()) {
+            for entry in entries.filter(|entry| shards.contains(&entry.hash.shard())) {
+                let expires_at = entry.expires_at(segment.base);
+                if expires_at > now {
                     let location = Location { slot: segment.slot, offset: entry.offset };
-                    let place = (geometry.pack(location) << 1) | u64::from(entry.forget);
-                    self.entries.push(Entry { hash: entry.hash, place });
+                    self.entries.push(Entry::alive(&entry, location, geometry));
+                } else if expires_at > expired.since {
+                    let FooterEntry { hash, forget, expires_s, .. } = entry;
+                    self.entries.push(Entry::expired(hash, forget, expires_s));
                 }
             }
             let read = self.tasks.read.fetch_add(1, Ordering::Relaxed) + 1;
@@ -212,14 +253,36 @@ impl<'a> Worker<'a> {
     /// Finds the records that count among a shard's entries, which are in order.
     fn settle(&mut self, entries: &[Entry]) -> Result<()> {
         self.records.clear();
+        let mut alive = Vec::new();
         for equal in entries.chunk_by(|one, next| one.hash == next.hash) {
-            match equal {
+            let mut rest = equal;
+            if equal.iter().any(|entry| entry.is_expired()) {
+                alive.clear();
+                alive.extend(equal.iter().copied().filter(|entry| !entry.is_expired()));
+                self.settle_expired(equal, alive.is_empty());
+                rest = &alive;
+            }
+            match rest {
+                [] => {}
                 [only] if only.is_forget() => {}
                 [only] => self.records.push((only.hash, only.location(self.loader.geometry))),
                 several => self.settle_equal(several)?,
             }
         }
         Ok(())
+    }
+
+    /// Remembers the expiry of a key of which nothing is alive, and every forget: with its frame
+    /// goes what hides an older record, wherever that may still be. What is alive is newer than
+    /// what has expired, and says so itself when its time is over.
+    fn settle_expired(&mut self, equal: &[Entry], alone: bool) {
+        let mut told = Told::default();
+        let counts = |entry: &&Entry| entry.is_expired() && (alone || entry.is_forget());
+        let entries = equal.iter().filter(counts).filter_map(|entry| entry.remembered());
+        entries.for_each(|entry| told.take(entry));
+        if let Some(first) = equal.first() {
+            self.late.extend(told.entries(first.hash, 0).into_iter().flatten());
+        }
     }
 
     /// Decides between entries whose hashes are equal, which may be of one key or of several.

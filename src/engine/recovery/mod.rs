@@ -8,6 +8,7 @@
 
 mod census;
 mod claims;
+mod late;
 mod load;
 mod records;
 mod report;
@@ -35,6 +36,7 @@ use crate::log::{MANIFEST_FILE, MANIFEST_TMP, Manifest, ManifestFault, SegmentKi
 use crate::options::Options;
 use crate::sabotage::{self, Bug};
 use census::{Census, Counted};
+use late::Expired;
 use records::Records;
 
 /// Makes the manifest of a new store. `open` does the rest.
@@ -110,7 +112,13 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
     let new = next_manifest(env, &old, &counted, &mut report)?;
     let mut catalog = Catalog::new(env.clone(), new, files);
 
-    let mut records = Records::new(geometry, hasher, time.now());
+    let remember_ms = match hasher.is_whole() {
+        true => ms(options.remember_late),
+        false => 0,
+    };
+    let now = time.now();
+    let expired = Expired::open(&env.disk, &old, remember_ms, now, &mut report)?;
+    let mut records = Records::new(geometry, hasher, now, expired);
     records.rewrite_tail(&counted, &mut catalog, observer)?;
     let kept = records.load(counted, load::workers(env.threads), observer)?;
     let flights: Vec<Flight> = claims.ownerless(time.latest()).collect();
@@ -127,7 +135,7 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
         table.put(segment);
     }
     let dropped = records.dropped;
-    let shards = records.into_shards();
+    let (shards, remembered) = records.finish(remember_ms);
     let parts = Parts {
         options: options.clone(),
         time,
@@ -137,9 +145,12 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
         active,
         recovered: report,
         shards,
+        late: remembered.late,
     };
     let engine = Engine::new(parts);
     engine.counters.dropped_segments.add(dropped);
+    engine.counters.late_lost.add(remembered.lost);
+    engine.counters.late_failures.add(remembered.failures);
     engine.with_writer(|writer| writer.start(0, &[], &engine))?;
     engine.publish_manifest(named)?;
     engine.free_left(&*env.disk, &old)?;
