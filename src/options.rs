@@ -51,6 +51,8 @@ pub struct Options {
     pub(crate) expect_id: Option<StoreId>,
     pub(crate) refuse_late_retries: bool,
     pub(crate) remember_late: Duration,
+    /// So many keys that are remembered become a file of their own; fewer in tests.
+    pub(crate) late_pending: usize,
     pub(crate) accept_damage: bool,
     pub(crate) allow_network_filesystem: bool,
     pub(crate) leap_threshold: Duration,
@@ -78,6 +80,7 @@ impl Default for Options {
             expect_id: None,
             refuse_late_retries: false,
             remember_late: Duration::from_secs(24 * 3600),
+            late_pending: 1 << 17,
             accept_damage: false,
             allow_network_filesystem: false,
             leap_threshold: Duration::from_secs(3600),

@@ -331,9 +331,7 @@ impl Engine {
     ) -> Result<Decided> {
         let (replaces, late) = match past {
             Past::Nothing => (None, None),
-            Past::Expired(_, late) | Past::Remembered(late)
-                if self.options.refuse_late_retries =>
-            {
+            Past::Expired(_, late) | Past::Remembered(late) if self.options.refuse_late_retries => {
                 self.note_expiry_told();
                 self.counters.late_retries.add(1);
                 return Ok(Decided { decision: Decision::Expired(late), ticket: Ticket::DONE });

@@ -29,7 +29,7 @@ impl Engine {
         let hash = self.hash(scope.as_bytes(), key.as_bytes());
         let (named, mut wakers) = ((hash, scope, key), Wakers::default());
         // What the memory said last, of which nothing is told any more.
-        let mut hidden: Option<Ask> = None;
+        let (mut hidden, mut noted): (Option<Ask>, Option<u32>) = (None, None);
         loop {
             let mut shard = self.shard(hash).lock();
             let ask = shard.late.ask(hash);
@@ -44,9 +44,10 @@ impl Engine {
             // An older expiry of the key must not be told either, and is hidden first.
             if !asked(&shard) {
                 drop(shard);
-                let told = ask.as_ref().and_then(|ask| ask.confirm().expired_s(0));
-                if let Some(expired_s) = told {
+                let to_hide = ask.as_ref().and_then(Ask::to_hide);
+                if let Some(expired_s) = to_hide.filter(|_| to_hide > noted) {
                     self.hide_remembered(hash, expired_s)?;
+                    noted = to_hide;
                 }
                 hidden = ask;
                 continue;

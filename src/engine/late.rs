@@ -21,11 +21,6 @@ use crate::ids::{KeyHash, StoreTime};
 use crate::late::{Ask, LateEntry, LateMemory, moment};
 use crate::log::FooterEntry;
 
-/// So many pending keys become a run.
-const MAX_PENDING: u64 = 1 << 17;
-/// So many keys are noted at one time, at most.
-const PIECE: usize = 1 << 16;
-
 #[derive(Debug)]
 pub(crate) struct Late {
     /// Held over I/O; shards are locked under it, and it under none.
@@ -103,7 +98,7 @@ impl Engine {
 
     /// Puts what has entered on disk once it is much.
     pub(super) fn note_much(&self, entered: &mut Entered, pace: &Pace) {
-        if entered.entries.len() >= PIECE {
+        if entered.entries.len() >= self.options.late_pending / 2 {
             self.note_entered(entered, pace);
         }
     }
@@ -118,14 +113,15 @@ impl Engine {
             return;
         }
         let mut memory = self.late.memory.lock();
-        let is_much = |late: &Late| late.pending.load(Ordering::Relaxed) >= MAX_PENDING;
-        if !(is_much(&self.late) && self.write_run(&mut memory, pace)) {
+        let max = self.options.late_pending as u64;
+        let is_much = self.late.pending.load(Ordering::Relaxed) >= max;
+        if !(is_much && self.write_run(&mut memory, pace)) {
             let noted = match memory.is_in_doubt() {
                 true => memory.rewrite_journal(&self.pending_entries()),
                 false => memory.note(&entered.entries),
             };
             self.counters.late_failures.add(u64::from(noted.is_err()));
-            if self.late.pending.load(Ordering::Relaxed) >= 2 * MAX_PENDING {
+            if self.late.pending.load(Ordering::Relaxed) >= 2 * max {
                 self.forget_pending();
             }
         }

@@ -149,8 +149,7 @@ impl Engine {
             let location = Location { slot: segment.slot, offset: entry.offset };
             let mut guard = self.shard(entry.hash).lock();
             let shard = &mut *guard;
-            let listed =
-                !entry.forget && shard.index.remove(self.geometry, entry.hash, location);
+            let listed = !entry.forget && shard.index.remove(self.geometry, entry.hash, location);
             // A record that was not listed was replaced, forgotten or moved.
             if (listed || entry.forget) && leaving != Leaving::Unremembered {
                 self.enter(&mut shard.late, entry, now, &mut entered);

@@ -86,6 +86,11 @@ impl Told {
         self.expired_s.filter(|at| *at > since_s && !self.hides(*at))
     }
 
+    /// Up to which expiry nothing is told.
+    pub(super) fn hidden_s(self) -> Option<u32> {
+        self.hidden_s
+    }
+
     /// Whether an expiry that is known otherwise must not be told.
     pub(crate) fn hides(self, expires_s: u32) -> bool {
         self.hidden_s.is_some_and(|hidden_s| expires_s <= hidden_s)

@@ -33,10 +33,15 @@ pub(super) struct Fuse {
 }
 
 impl Shape {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "small and positive"
+    )]
     fn new(keys: usize) -> Self {
         let ln = (keys.max(2) as f64).ln();
-        let segment_length = (1_u32 << ((ln / 3.33_f64.ln() + 2.25) as u32)).min(MAX_SEGMENT_LENGTH);
+        let segment_length =
+            (1_u32 << ((ln / 3.33_f64.ln() + 2.25) as u32)).min(MAX_SEGMENT_LENGTH);
         let factor = (0.875 + 0.25 * 1_000_000_f64.ln() / ln).max(1.125);
         let capacity = (keys as f64 * factor).round() as u32;
         let segment_count = capacity.div_ceil(segment_length).saturating_sub(2).max(1);

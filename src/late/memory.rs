@@ -289,7 +289,9 @@ impl LateMemory {
         };
         match start >= MAX_RUNS {
             false => (start, opened),
-            true => (MAX_RUNS - 1, self.runs.get(MAX_RUNS - 1).map_or(opened, |run| run.head.opened)),
+            true => {
+                (MAX_RUNS - 1, self.runs.get(MAX_RUNS - 1).map_or(opened, |run| run.head.opened))
+            }
         }
     }
 

@@ -30,7 +30,7 @@ mod pending;
 mod run;
 
 pub(crate) use entry::{LateEntry, Told, moment};
-pub(crate) use journal::JOURNAL;
+pub(crate) use journal::{JOURNAL, Journal};
 pub(crate) use memory::{LateFaults, LateMemory};
 pub(crate) use pending::{Ask, Pending};
-pub(crate) use run::RunFault;
+pub(crate) use run::{Run, RunFault, RunName};

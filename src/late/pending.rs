@@ -88,4 +88,10 @@ impl Ask {
     pub(crate) fn confirm(&self) -> Told {
         self.runs.look(self.hash).and(self.pending)
     }
+
+    /// Up to which expiry the key must be hidden, so that nothing is told of it: also where it is
+    /// already by a mark that is not in a run, which may not be on disk yet.
+    pub(crate) fn to_hide(&self) -> Option<u32> {
+        self.confirm().expired_s(0).max(self.pending.hidden_s())
+    }
 }

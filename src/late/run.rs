@@ -254,7 +254,10 @@ impl Run {
     }
 
     /// Several pages from one on, checked each by itself.
-    pub(super) fn pages(&self, from: u32) -> Result<Vec<Result<Vec<LateEntry>, RunFault>>, RunFault> {
+    pub(super) fn pages(
+        &self,
+        from: u32,
+    ) -> Result<Vec<Result<Vec<LateEntry>, RunFault>>, RunFault> {
         let count = (self.head.pages.saturating_sub(from) as usize).min(PAGES_AT_ONCE);
         let offset = (u64::from(from) + 1) * PAGE as u64;
         let mut bytes = vec![0; count * PAGE];
@@ -276,7 +279,11 @@ impl Run {
     }
 
     /// Reads all of it and says what is not as it was written.
-    pub(crate) fn verify(disk: &dyn Disk, store: StoreId, name: RunName) -> Result<(u64, Vec<RunFault>), RunFault> {
+    pub(crate) fn verify(
+        disk: &dyn Disk,
+        store: StoreId,
+        name: RunName,
+    ) -> Result<(u64, Vec<RunFault>), RunFault> {
         let (run, mut faults) = Self::open(disk, store, name)?;
         // With a bad table all pages were read to make it again.
         if faults.is_empty() {
@@ -311,7 +318,8 @@ fn read_at(file: &dyn DiskFile, offset: u64, len: usize) -> Result<Vec<u8>, RunF
 
 fn decode_page(bytes: &[u8], store: StoreId, run: RunName, page: u32) -> Option<Vec<LateEntry>> {
     let (found, body) = bytes.split_first_chunk::<4>()?;
-    let good = body.len() == PAGE - 4 && u32::from_le_bytes(*found) == checksum(store, run, page, body);
+    let good =
+        body.len() == PAGE - 4 && u32::from_le_bytes(*found) == checksum(store, run, page, body);
     let (count, entries) = body.split_first_chunk::<4>().filter(|_| good)?;
     let count = usize::try_from(u32::from_le_bytes(*count)).ok()?;
     let bytes = entries.get(..count.checked_mul(ENTRY)?)?;

@@ -17,8 +17,8 @@ use crate::ids::StoreTime;
 use crate::late::{JOURNAL, LateEntry, LateFaults, LateMemory, RunFault};
 use crate::log::Manifest;
 
-/// So many become a run, rather than be kept in memory.
-const MAX_HELD: usize = 1 << 20;
+/// So many times what a store at work has pending become a run, rather than be kept in memory.
+const MUCH: usize = 8;
 
 /// Where recovery puts what has expired.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ pub(crate) struct Expired {
     /// What expired by then is told of no more.
     pub(crate) since: StoreTime,
     now: StoreTime,
+    max_held: usize,
 }
 
 #[derive(Debug)]
@@ -52,7 +53,7 @@ impl Expired {
     pub(crate) fn open(
         disk: &Arc<dyn Disk>,
         manifest: &Manifest,
-        remember_ms: u64,
+        (remember_ms, max_pending): (u64, usize),
         now: StoreTime,
         report: &mut RecoveryReport,
     ) -> Result<Self> {
@@ -63,7 +64,7 @@ impl Expired {
         let is_on = memory.is_on();
         let since = if is_on { StoreTime(now.0.saturating_sub(remember_ms)) } else { now };
         let held = Held { memory, entries, is_news: false, lost: 0, failures: 0 };
-        Ok(Self { held: Mutex::new(held), since, now })
+        Ok(Self { held: Mutex::new(held), since, now, max_held: MUCH * max_pending })
     }
 
     #[cfg(test)]
@@ -71,7 +72,7 @@ impl Expired {
         let store = (crate::ids::StoreId([0; 16]), StoreTime(0));
         let (memory, entries, _) = LateMemory::open(disk, store, 0, now).expect("an empty disk");
         let held = Held { memory, entries, is_news: false, lost: 0, failures: 0 };
-        Self { held: Mutex::new(held), since: now, now }
+        Self { held: Mutex::new(held), since: now, now, max_held: 1 }
     }
 
     /// Takes in what a group of shards has of it.
@@ -84,15 +85,14 @@ impl Expired {
         held.memory.runs().retain_news(&mut entries);
         held.is_news |= !entries.is_empty();
         held.entries.append(&mut entries);
-        if held.entries.len() >= MAX_HELD {
+        if held.entries.len() >= self.max_held {
             held.write_run(self.now);
         }
     }
 
     /// Hands what is in no run to the shards, with it on disk; or not, if the disk refuses.
     pub(crate) fn finish(self, shards: &[Mutex<Shard>], remember_ms: u64) -> Remembered {
-        let Held { mut memory, mut entries, is_news, lost, mut failures } =
-            self.held.into_inner();
+        let Held { mut memory, mut entries, is_news, lost, mut failures } = self.held.into_inner();
         entries.sort_unstable();
         entries.dedup();
         if is_news {

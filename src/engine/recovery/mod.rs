@@ -117,7 +117,8 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
         false => 0,
     };
     let now = time.now();
-    let expired = Expired::open(&env.disk, &old, remember_ms, now, &mut report)?;
+    let expired =
+        Expired::open(&env.disk, &old, (remember_ms, options.late_pending), now, &mut report)?;
     let mut records = Records::new(geometry, hasher, now, expired);
     records.rewrite_tail(&counted, &mut catalog, observer)?;
     let kept = records.load(counted, load::workers(env.threads), observer)?;

@@ -147,7 +147,8 @@ impl Records {
         segments.append(&mut self.rewritten);
         let found = segments.len();
         let (now, since) = (self.now, self.expired.since);
-        let lives_at = |segment: &Arc<Segment>, time| segment.contents().is_alive(segment.base, time);
+        let lives_at =
+            |segment: &Arc<Segment>, time| segment.contents().is_alive(segment.base, time);
         segments.iter().filter(|segment| lives_at(segment, now)).for_each(|segment| {
             self.table.put(segment.clone());
         });

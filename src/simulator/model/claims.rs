@@ -170,9 +170,9 @@ impl Model {
             flight.end_of_abandoned().is_some_and(|end| {
                 end.lo <= past.expired_ms
                     && past.expired_ms <= end.hi.min(now.hi)
-                    && past.completed_ms.is_some_and(|ms| {
-                        past.expired_ms == ms.saturating_add(flight.ttl_ms)
-                    })
+                    && past
+                        .completed_ms
+                        .is_some_and(|ms| past.expired_ms == ms.saturating_add(flight.ttl_ms))
             })
         };
         let once = || self.history.iter().filter(|(of, _)| *of == key);
