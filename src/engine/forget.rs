@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::index::Location;
 use crate::late::Ask;
-use crate::log::{ForgetFrame, Frame};
+use crate::log::{FooterEntry, ForgetFrame, Frame};
 use crate::types::{Key, Scope};
 
 impl Engine {
@@ -44,7 +44,8 @@ impl Engine {
             // An older expiry of the key must not be told either, and is hidden first.
             if !asked(&shard) {
                 drop(shard);
-                let to_hide = ask.as_ref().and_then(Ask::to_hide);
+                let now_s = FooterEntry::seconds(self.time.now(), self.base);
+                let to_hide = ask.as_ref().and_then(|ask| ask.to_hide(now_s));
                 if let Some(expired_s) = to_hide.filter(|_| to_hide > noted) {
                     self.hide_remembered(hash, expired_s)?;
                     noted = to_hide;

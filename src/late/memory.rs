@@ -49,9 +49,9 @@ impl Runs {
         self.runs.iter().any(|run| run.may_know(hash))
     }
 
-    /// What they know of it, from disk.
-    pub(super) fn look(&self, hash: KeyHash) -> Told {
-        let mut told = Told::default();
+    /// What they know of it, from disk; and whether all of it could be read.
+    pub(super) fn look(&self, hash: KeyHash) -> (Told, bool) {
+        let (mut told, mut is_whole) = (Told::default(), true);
         for run in self.runs.iter().filter(|run| run.may_know(hash)) {
             self.counts.hits.fetch_add(1, Ordering::Relaxed);
             match run.look(hash) {
@@ -60,10 +60,13 @@ impl Runs {
                     self.counts.confirmed.fetch_add(1, Ordering::Relaxed);
                     told = told.and(found);
                 }
-                Err(_) => drop(self.counts.unreadable.fetch_add(1, Ordering::Relaxed)),
+                Err(_) => {
+                    self.counts.unreadable.fetch_add(1, Ordering::Relaxed);
+                    is_whole = false;
+                }
             }
         }
-        told
+        (told, is_whole)
     }
 
     /// Leaves those entries, which are in order, that are news to them.

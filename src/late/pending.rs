@@ -86,12 +86,15 @@ impl Ask {
     /// Reads what runs may know, and says what is known of the hash. What cannot be read is told
     /// nothing of, and counted.
     pub(crate) fn confirm(&self) -> Told {
-        self.runs.look(self.hash).and(self.pending)
+        self.runs.look(self.hash).0.and(self.pending)
     }
 
     /// Up to which expiry the key must be hidden, so that nothing is told of it: also where it is
-    /// already by a mark that is not in a run, which may not be on disk yet.
-    pub(crate) fn to_hide(&self) -> Option<u32> {
-        self.confirm().expired_s(0).max(self.pending.hidden_s())
+    /// already by a mark that is not in a run, which may not be on disk yet. What cannot be read
+    /// may be any expiry until now.
+    pub(crate) fn to_hide(&self, now_s: u32) -> Option<u32> {
+        let (told, is_whole) = self.runs.look(self.hash);
+        let known = told.and(self.pending).expired_s(0).max(self.pending.hidden_s());
+        if is_whole { known } else { known.max(Some(now_s)) }
     }
 }
