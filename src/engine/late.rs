@@ -214,6 +214,12 @@ impl Engine {
         }
     }
 
+    /// Whether somebody writes what is remembered.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(super) fn is_noting_late(&self) -> bool {
+        self.late.memory.try_lock().is_none()
+    }
+
     /// Counts keys that expired and that nothing can be remembered of.
     pub(super) fn lose_late(&self, keys: u64) {
         if self.late.is_on {

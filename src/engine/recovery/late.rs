@@ -99,7 +99,9 @@ impl Expired {
             failures += u64::from(memory.rewrite_journal(&entries).is_err());
         }
         let (runs, mut pending) = (memory.runs(), 0);
-        for shard in shards {
+        // Fresh shards know of no runs.
+        let has_runs = runs.sizes().0 > 0;
+        for shard in shards.iter().filter(|_| has_runs) {
             shard.lock().late.publish(runs.clone(), &[]);
         }
         for entry in entries {

@@ -26,7 +26,7 @@ fn write(disk: &SimDisk, all: &BTreeMap<u64, (u32, bool)>) -> Run {
 /// Hashes all over, and many in a row.
 fn keys() -> impl Strategy<Value = BTreeMap<u64, (u32, bool)>> {
     let hash = prop_oneof![any::<u64>(), 0..2000_u64];
-    proptest::collection::btree_map(hash, (0..1 << 31_u32, any::<bool>()), 1..1500)
+    proptest::collection::btree_map(hash, (0..1_u32 << 31, any::<bool>()), 1..1500)
 }
 
 proptest! {
