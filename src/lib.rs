@@ -36,6 +36,7 @@ mod expiry;
 mod ids;
 mod index;
 mod inspect;
+mod late;
 mod log;
 mod options;
 mod progress;

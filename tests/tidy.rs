@@ -327,8 +327,9 @@ fn the_format_has_no_gaps() {
         }
         ends.push(next);
     }
-    // Segment header, batch header, a frame's fixed part, footer entry, trailer, manifest.
-    assert_eq!(ends, [128, 64, 8, 16, 128, 128]);
+    // Segment header, batch header, a frame's fixed part, footer entry, trailer, manifest, a run's
+    // first page and its entries.
+    assert_eq!(ends, [128, 64, 8, 16, 128, 128, 80, 12]);
 }
 
 #[test]

@@ -76,7 +76,8 @@ pub(crate) struct Granted {
 /// The record that a late retry came too late for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LateRecord {
-    pub(crate) completed_at: StoreTime,
+    /// Not known of a key that is only remembered.
+    pub(crate) completed_at: Option<StoreTime>,
     pub(crate) expired_at: StoreTime,
 }
 
@@ -91,6 +92,8 @@ impl OpenClaim {
 enum Past {
     Nothing,
     Expired(Spot, LateRecord),
+    /// Its record is gone.
+    Remembered(LateRecord),
 }
 
 impl Engine {
@@ -114,9 +117,12 @@ impl Engine {
             if shard.flight(claim.hash, scope, key).is_some() {
                 return self.meet(shard, claim, waker, &mut wakers);
             }
-            let Some(pinned) = self.pin(&shard, claim.hash) else {
+            let pinned = self.pin(&shard, claim.hash);
+            let ask = shard.late.ask(claim.hash);
+            if pinned.is_none() && ask.is_none() {
                 return self.grant(shard, claim, Past::Nothing, waker);
-            };
+            }
+            let pinned = pinned.unwrap_or_default();
             drop(shard);
             match self.search(claim.hash, &pinned, scope, key)? {
                 Searched::Stale => {}
@@ -127,18 +133,21 @@ impl Engine {
                         && self.still_in(&shard, claim.hash, spot);
                     if same {
                         let late = LateRecord {
-                            completed_at: record.completed_at,
+                            completed_at: Some(record.completed_at),
                             expired_at: record.expires_at,
                         };
                         return self.grant(shard, claim, Past::Expired(spot, late), waker);
                     }
                 }
                 Searched::NotHere => {
+                    let remembered = ask.as_ref().and_then(|ask| self.remembered(ask));
                     let mut shard = self.shard(claim.hash).lock();
                     let same = shard.flight(claim.hash, scope, key).is_none()
-                        && self.is_as_pinned(&shard, claim.hash, &pinned);
+                        && self.is_as_pinned(&shard, claim.hash, &pinned)
+                        && ask.is_none_or(|ask| shard.late.is_as_asked(&ask));
                     if same {
-                        return self.grant(shard, claim, Past::Nothing, waker);
+                        let past = remembered.map_or(Past::Nothing, Past::Remembered);
+                        return self.grant(shard, claim, past, waker);
                     }
                 }
             }
@@ -177,7 +186,7 @@ impl Engine {
         if let State::Abandoned { at } = flight.state
             && at.plus_ms(flight.ttl_ms) <= self.time.now()
         {
-            let late = LateRecord { completed_at: at, expired_at: at.plus_ms(flight.ttl_ms) };
+            let late = LateRecord { completed_at: Some(at), expired_at: at.plus_ms(flight.ttl_ms) };
             return self.grant_after_abandoned(shard, claim, late, (waker, wakers));
         }
         if let Some(difference) = request.fingerprint.difference(&flight.fingerprint) {
@@ -292,6 +301,7 @@ impl Engine {
     ) -> Result<Decided> {
         if self.options.refuse_late_retries {
             self.note_expiry_told();
+            self.counters.late_retries.add(1);
             return Ok(Decided { decision: Decision::Expired(late), ticket: Ticket::DONE });
         }
         let request = &claim.request;
@@ -322,11 +332,13 @@ impl Engine {
     ) -> Result<Decided> {
         let (replaces, late) = match past {
             Past::Nothing => (None, None),
-            Past::Expired(_, late) if self.options.refuse_late_retries => {
+            Past::Expired(_, late) | Past::Remembered(late) if self.options.refuse_late_retries => {
                 self.note_expiry_told();
+                self.counters.late_retries.add(1);
                 return Ok(Decided { decision: Decision::Expired(late), ticket: Ticket::DONE });
             }
             Past::Expired(spot, late) => (Some(spot), Some(late)),
+            Past::Remembered(late) => (None, Some(late)),
         };
         self.begin(&mut shard, claim, (replaces, late), waker)
     }
@@ -368,6 +380,7 @@ impl Engine {
             return Err(error);
         }
         self.held.fetch_add(1, Ordering::Relaxed);
+        self.counters.late_retries.add(u64::from(past.1.is_some()));
         shard.counts.claims += 1;
         let granted = Granted {
             hash: flight.hash,

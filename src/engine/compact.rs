@@ -159,8 +159,8 @@ impl Engine {
     }
 
     fn compact(&self, inputs: &[Arc<Segment>], pace: &mut Pace) -> Result<bool> {
-        let mut copies = Copies::default();
-        let copied = match self.find_survivors(inputs) {
+        let (mut copies, now) = (Copies::default(), self.time.now());
+        let copied = match self.find_survivors(inputs, now) {
             Ok(survivors) => self.copy(inputs, &survivors, &mut copies, pace),
             Err(stopped) => Ok(Err(stopped)),
         };
@@ -178,6 +178,7 @@ impl Engine {
             }
             return Ok(false);
         }
+        inputs.iter().for_each(|input| self.unlist_left_out(input, now, pace));
         // Readers find the copies before the manifest lets go of the originals: both are there
         // until the end.
         outputs.iter().for_each(|output| self.table.put(output.clone()));
@@ -189,8 +190,8 @@ impl Engine {
         }
         self.redirect(&moves);
         for input in inputs {
-            // Whatever is still listed there has expired.
-            self.unlist(input, pace);
+            // What had expired was left out; nothing else is listed there, or it would be lost.
+            self.unlist(input, false, pace);
         }
         self.count_compaction(inputs, &outputs);
         let gone: Vec<_> =
@@ -205,8 +206,8 @@ impl Engine {
     fn find_survivors(
         &self,
         inputs: &[Arc<Segment>],
+        now: StoreTime,
     ) -> std::result::Result<Vec<Survivor>, Stopped> {
-        let now = self.time.now();
         let mut survivors = Vec::new();
         for (number, input) in inputs.iter().enumerate() {
             // Damage stays where it is, to be reported when it is met by a reader.

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use parking_lot::MutexGuard;
+
 use super::Engine;
 use super::batch::{Effect, Ticket};
 use super::flight::State;
@@ -15,7 +17,8 @@ use super::signal::Wakers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::index::Location;
-use crate::log::{ForgetFrame, Frame};
+use crate::late::Ask;
+use crate::log::{FooterEntry, ForgetFrame, Frame};
 use crate::types::{Key, Scope};
 
 impl Engine {
@@ -24,49 +27,59 @@ impl Engine {
     pub(crate) fn forget(&self, scope: &Scope, key: &Key) -> Result<(bool, Ticket)> {
         self.check_writable()?;
         let hash = self.hash(scope.as_bytes(), key.as_bytes());
-        let mut wakers = Wakers::default();
+        let (named, mut wakers) = ((hash, scope, key), Wakers::default());
+        // What the memory said last, of which nothing is told any more.
+        let (mut hidden, mut noted): (Option<Ask>, Option<u32>) = (None, None);
         loop {
             let mut shard = self.shard(hash).lock();
-            if let Some(flight) = shard.flight(hash, scope, key) {
-                let token = flight.token;
-                match &flight.state {
-                    State::Abandoned { .. } => {
-                        let released = self.release_flight(shard, hash, token);
-                        return released.map(|ticket| (true, ticket));
-                    }
-                    State::Completing { record } => {
-                        let expires_at = record.expires_at;
-                        let named = (hash, scope, key);
-                        let ticket = self.forget_completing(
-                            &mut shard,
-                            named,
-                            token,
-                            expires_at,
-                            &mut wakers,
-                        )?;
-                        return Ok((expires_at > self.time.now(), ticket));
-                    }
-                    State::Held { .. } | State::Unresolved { .. } => return Err(in_flight()),
+            let ask = shard.late.ask(hash);
+            let asked = |shard: &Shard| {
+                hidden.as_ref().map_or(ask.is_none(), |hidden| shard.late.is_as_asked(hidden))
+            };
+            if let Some(flight) = shard.flight(hash, scope, key)
+                && matches!(flight.state, State::Held { .. } | State::Unresolved { .. })
+            {
+                return Err(in_flight());
+            }
+            // An older expiry of the key must not be told either, and is hidden first.
+            if !asked(&shard) {
+                drop(shard);
+                let now_s = FooterEntry::seconds(self.time.now(), self.base);
+                let to_hide = ask.as_ref().and_then(|ask| ask.to_hide(now_s));
+                if let Some(expired_s) = to_hide.filter(|_| to_hide > noted) {
+                    self.hide_remembered(hash, expired_s)?;
+                    noted = to_hide;
                 }
+                hidden = ask;
+                continue;
+            }
+            if shard.flight(hash, scope, key).is_some() {
+                return self.forget_flight(shard, named, &mut wakers);
             }
             let pinned = self.pin(&shard, hash);
             drop(shard);
             let Some(pinned) = pinned else { return Ok((false, Ticket::DONE)) };
             match self.search(hash, &pinned, scope, key)? {
                 Searched::Stale => {}
-                Searched::NotHere => return Ok((false, Ticket::DONE)),
+                Searched::NotHere => {
+                    let shard = self.shard(hash).lock();
+                    if asked(&shard) && self.is_as_pinned(&shard, hash, &pinned) {
+                        return Ok((false, Ticket::DONE));
+                    }
+                }
                 Searched::Live(spot, record) | Searched::Expired(spot, record) => {
                     self.check_room(record.response.body().len() as u64)?;
                     let mut shard = self.shard(hash).lock();
                     if shard.flight(hash, scope, key).is_some()
                         || !self.still_in(&shard, hash, spot)
+                        || !asked(&shard)
                     {
                         continue;
                     }
                     let expires_at = record.expires_at;
                     // Asked while nobody else can claim the key: it is free from here on.
                     let was_there = expires_at > self.time.now();
-                    let ticket = self.enqueue_forget((hash, scope, key), expires_at)?;
+                    let ticket = self.enqueue_forget(named, expires_at)?;
                     shard.index.remove(self.geometry, hash, spot.location);
                     drop(shard);
                     self.counters.forgets.add(1);
@@ -74,6 +87,31 @@ impl Engine {
                     return Ok((was_there, ticket));
                 }
             }
+        }
+    }
+
+    /// Forgets a key whose claim has ended, one way or the other.
+    fn forget_flight(
+        &self,
+        mut shard: MutexGuard<'_, Shard>,
+        named: (KeyHash, &Scope, &Key),
+        wakers: &mut Wakers,
+    ) -> Result<(bool, Ticket)> {
+        let (hash, scope, key) = named;
+        let Some(flight) = shard.flight(hash, scope, key) else { return Err(in_flight()) };
+        let token = flight.token;
+        match &flight.state {
+            State::Abandoned { .. } => {
+                let released = self.release_flight(shard, hash, token);
+                released.map(|ticket| (true, ticket))
+            }
+            State::Completing { record } => {
+                let expires_at = record.expires_at;
+                let ticket =
+                    self.forget_completing(&mut shard, named, token, expires_at, wakers)?;
+                Ok((expires_at > self.time.now(), ticket))
+            }
+            State::Held { .. } | State::Unresolved { .. } => Err(in_flight()),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::types::{Fingerprint, Key, Scope, StoredResponse};
 /// A key's candidates with their segments pinned, both as of one moment under the key's lock: each
 /// is read in the life that it was found in, whatever is moved, dropped or recycled meanwhile.
 /// While the pins are held no other life can use the same places.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Pinned {
     candidates: Candidates,
     /// Of the first candidate, and of the others.

@@ -6,7 +6,8 @@
 //! test can call them in any order.
 //!
 //! Lock order: shard, then queue. The writer's lock is taken with neither held, and takes shards
-//! (for a restatement). The catalog's lock is taken last of all and is the only one held over I/O
+//! (for a restatement). So is that of the late-retry memory, which is held over its I/O. The
+//! catalog's lock is taken last of all and is the only one held over I/O
 //! besides the writer's.
 //!
 //! Left to others: what callers hold in their hands ([`crate::store`]), bytes ([`crate::log`]).
@@ -27,6 +28,7 @@ mod environment;
 mod files;
 mod flight;
 mod forget;
+mod late;
 mod limits;
 mod lookup;
 mod pace;
@@ -78,6 +80,7 @@ use crate::ids::{KeyHash, SegmentId, StoreId, StoreTime};
 use crate::index::{Geometry, KeyHasher, SHARDS};
 use crate::options::{Durability, Options};
 use catalog::Catalog;
+use late::Late;
 use limits::Limits;
 use pace::Density;
 use poison::Poison;
@@ -120,6 +123,7 @@ pub(crate) struct Engine {
     spares: Spares,
     cache: RecordCache,
     counters: Counters,
+    late: Late,
     /// Bytes that the log can still take without a new file; kept for when the disk is full.
     room: AtomicU64,
     shortage: Shortage,
@@ -184,6 +188,7 @@ pub(crate) struct Parts {
     pub(crate) active: Arc<Segment>,
     pub(crate) recovered: RecoveryReport,
     pub(crate) shards: Box<[LockedShard]>,
+    pub(crate) late: Late,
 }
 
 impl Engine {
@@ -218,6 +223,7 @@ impl Engine {
             recovered: parts.recovered,
             has_threads: parts.threads,
             shards: parts.shards,
+            late: parts.late,
             poison: Poison::default(),
             table: parts.table,
             catalog: Mutex::new(parts.catalog),

@@ -15,7 +15,7 @@ impl Engine {
 
     /// Whether a segment may be dropped, or some compacted, in the middle of something else.
     pub(crate) fn may_rewrite(&self) -> bool {
-        self.rewriting.try_lock().is_some() && self.is_at_rest()
+        self.rewriting.try_lock().is_some() && !self.is_noting_late() && self.is_at_rest()
     }
 
     /// Whether changes are still taken: neither poisoned nor closed.

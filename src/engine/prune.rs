@@ -7,8 +7,10 @@
 use std::sync::Arc;
 
 use super::Engine;
+use super::late::Entered;
 use super::pace::Pace;
 use super::segment::Segment;
+use super::shard::{LockedShard, Shard};
 use crate::error::Result;
 use crate::ids::StoreTime;
 use crate::index::{Location, by_shard};
@@ -30,6 +32,17 @@ pub struct Pruned {
     pub segments: u64,
     /// Bytes of their files, which are ready for use again.
     pub bytes: u64,
+}
+
+/// Why entries leave the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leaving {
+    /// They have expired; their segment stays, with the forgets in it.
+    Alone,
+    /// They have expired, and their segment goes.
+    WithSegment,
+    /// They are there no more, for whatever reason.
+    Unremembered,
 }
 
 impl Engine {
@@ -98,52 +111,98 @@ impl Engine {
 
     fn drop_segments(&self, segments: &[Arc<Segment>], pace: &mut Pace) -> Result<()> {
         for segment in segments {
-            self.unlist(segment, pace);
+            self.unlist(segment, true, pace);
             self.upkeep.left_alone.lock().remove(&segment.id);
         }
         self.release_segments(segments, &[])
     }
 
     /// Removes a segment's records from the index: all of them, or a look at one left behind would
-    /// lead nowhere.
-    pub(crate) fn unlist(&self, segment: &Segment, pace: &mut Pace) {
+    /// lead nowhere. Those that have expired are remembered, which is on disk before this returns.
+    pub(crate) fn unlist(&self, segment: &Segment, expired: bool, pace: &mut Pace) {
         // What the footer would have said can be had from the index, at the price of walking all of
         // it.
         let Ok(Footer { entries, .. }) = segment.read_footer() else {
             return self.unlist_slow(segment);
         };
-        self.unlist_entries(segment, entries, pace);
+        let leaving = if expired { Leaving::WithSegment } else { Leaving::Unremembered };
+        self.unlist_entries(segment, entries, leaving, pace);
+    }
+
+    /// Before a segment goes: removes what had expired by `now`, and was not moved, from the index,
+    /// and remembers it.
+    pub(crate) fn unlist_left_out(&self, segment: &Segment, now: StoreTime, pace: &mut Pace) {
+        let mut entries = segment.read_footer().map(|footer| footer.entries).unwrap_or_default();
+        entries.retain(|entry| entry.expires_at(segment.base) <= now);
+        self.unlist_entries(segment, entries, Leaving::WithSegment, pace);
     }
 
     /// Removes records from the index, shard by shard: each shard's lock is taken once for all of
-    /// them, or once for as many as may go under it.
-    fn unlist_entries(&self, segment: &Segment, mut entries: Vec<FooterEntry>, pace: &mut Pace) {
-        entries.retain(|entry| !entry.forget);
+    /// them, or once for as many as may go under it. What enters the memory is on disk at the end.
+    fn unlist_entries(
+        &self,
+        segment: &Segment,
+        mut entries: Vec<FooterEntry>,
+        leaving: Leaving,
+        pace: &mut Pace,
+    ) {
+        entries.retain(|entry| !entry.forget || leaving == Leaving::WithSegment);
         let begins = by_shard(&mut entries, 0..self.shards.len(), |entry| entry.hash);
         let mut rest = entries.as_mut_slice();
-        let mut doomed = Vec::with_capacity(AT_ONCE);
+        let mut entered = Entered::default();
         for (shard, ends) in self.shards.iter().zip(begins.windows(2)) {
             let [begin, end] = ends else { continue };
             let Some((own, others)) = rest.split_at_mut_checked(end - begin) else { break };
             rest = others;
-            own.sort_unstable_by_key(|entry| entry.hash);
-            for some in own.chunks(AT_ONCE) {
-                doomed.clear();
-                doomed.extend(some.iter().map(|entry| {
-                    (entry.hash, Location { slot: segment.slot, offset: entry.offset })
-                }));
-                let mut removed = 0;
-                shard.lock().index.remove_all(self.geometry, &doomed, |_| removed += 1);
-                self.counters.pruned.add(removed);
-                pace.breathe(doomed.len());
+            own.sort_unstable_by_key(|entry| (entry.forget, entry.hash));
+            for some in own.chunk_by(|one, next| one.forget == next.forget) {
+                for some in some.chunks(AT_ONCE) {
+                    self.unlist_at_once(segment, shard, some, leaving, &mut entered);
+                    self.note_much(&mut entered, pace);
+                    pace.breathe(some.len());
+                }
             }
         }
+        self.note_entered(&mut entered, pace);
+    }
+
+    /// Under one hold of a shard's lock: records in the order of their hashes, or forgets.
+    fn unlist_at_once(
+        &self,
+        segment: &Segment,
+        shard: &LockedShard,
+        some: &[FooterEntry],
+        leaving: Leaving,
+        entered: &mut Entered,
+    ) {
+        let now = self.time.now();
+        let records = some.iter().filter(|entry| !entry.forget);
+        let at = |entry: &FooterEntry| Location { slot: segment.slot, offset: entry.offset };
+        let doomed: Vec<_> = records.map(|entry| (entry.hash, at(entry))).collect();
+        let mut removed = 0;
+        let mut guard = shard.lock();
+        let Shard { index, late, .. } = &mut *guard;
+        // A record that was not listed was replaced, forgotten or moved.
+        index.remove_all(self.geometry, &doomed, |number| {
+            removed += 1;
+            if leaving != Leaving::Unremembered
+                && let Some(entry) = some.get(number)
+            {
+                self.enter(late, entry, now, entered);
+            }
+        });
+        for forget in some.iter().filter(|entry| entry.forget) {
+            self.enter(late, forget, now, entered);
+        }
+        drop(guard);
+        self.counters.pruned.add(removed);
     }
 
     fn unlist_slow(&self, segment: &Segment) {
         for shard in &self.shards {
             let removed = shard.lock().index.remove_slot(self.geometry, segment.slot);
             self.counters.pruned.add(removed as u64);
+            self.lose_late(removed as u64);
         }
     }
 
@@ -156,7 +215,7 @@ impl Engine {
             false => segment.contents().entries.clone(),
         };
         entries.retain(|entry| entry.expires_at(segment.base) <= now);
-        self.unlist_entries(segment, entries, pace);
+        self.unlist_entries(segment, entries, Leaving::Alone, pace);
     }
 
     /// Gives back what memory is still taken by the records of segments that are gone.

@@ -12,6 +12,7 @@ use super::flight::Flight;
 use super::lookup::Spot;
 use crate::ids::{KeyHash, Token};
 use crate::index::IndexShard;
+use crate::late::Pending;
 use crate::types::{Key, Scope};
 
 /// In this order, a look at a key that is not there touches what is before the counts of a
@@ -22,6 +23,7 @@ pub(crate) struct Shard {
     /// Boxed: the memory of the last flight that ended is warm, that of the table is not.
     flights: HashTable<Box<Flight>>,
     pub(crate) index: IndexShard,
+    pub(crate) late: Pending,
     pub(crate) counts: Counts,
 }
 
@@ -32,8 +34,8 @@ pub(crate) struct Shard {
 #[repr(align(64))]
 pub(crate) struct LockedShard(Mutex<Shard>);
 
-// Two lines. The first has room for the lock (8), the flights (32) and the index's lead (24).
-const _: () = assert!(size_of::<LockedShard>() == 128);
+// Three lines. The first has room for the lock (8), the flights (32) and the index's lead (24).
+const _: () = assert!(size_of::<LockedShard>() == 192);
 const _: () = assert!(std::mem::offset_of!(Shard, index) + IndexShard::LEAD_BYTES == 64 - 8);
 
 impl LockedShard {

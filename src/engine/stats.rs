@@ -34,6 +34,9 @@ pub(crate) struct Counters {
     pub(crate) compaction_outputs: Counter,
     pub(crate) compacted_bytes: Counter,
     pub(crate) footer_bytes: Counter,
+    pub(crate) late_retries: Counter,
+    pub(crate) late_lost: Counter,
+    pub(crate) late_failures: Counter,
 }
 
 /// What all compactions took and made.
@@ -122,6 +125,27 @@ pub struct Stats {
     pub record_cache_hits: u64,
     /// Records that were not in the cache when they were asked for, and read from their files.
     pub record_cache_misses: u64,
+    /// Claims that were told, or refused, as a late retry.
+    pub late_retries: u64,
+    /// Keys whose record is gone and that are remembered as expired, about: one that expired more
+    /// than once may count as often, and one that was forgotten until its time is over.
+    pub late_keys: u64,
+    /// Bytes of memory that they take: filters, and keys that are in no filter yet.
+    pub late_bytes: u64,
+    /// Bytes of the files they are in.
+    pub late_disk_bytes: u64,
+    /// Pages that were read because a filter took a key for a remembered one.
+    pub late_reads: u64,
+    /// Those of them that knew the key.
+    pub late_confirmed: u64,
+    /// Pages that could not be read, or were damaged: late retries of their keys go unnoticed.
+    pub late_unreadable: u64,
+    /// Expired keys that are not remembered, since the disk refused or nothing says which they
+    /// were.
+    pub late_lost: u64,
+    /// Writes of the memory that failed: what it holds may not survive the process before one that
+    /// works.
+    pub late_failures: u64,
     /// Store time, in milliseconds since the Unix epoch.
     pub store_time: StoreTime,
     /// By how much a leap of the clock is held back, in milliseconds.
@@ -150,6 +174,7 @@ impl Engine {
         let (spare_segments, disk_bytes, zero_filled_bytes) =
             (files.free_count() as u64, files.allocated_bytes(), files.zero_filled_bytes());
         drop(catalog);
+        let late = self.late_stats();
         let (mut records, mut index_bytes, mut claims, mut completions) = (0, 0, 0, 0);
         for shard in &self.shards {
             let shard = shard.lock();
@@ -192,6 +217,15 @@ impl Engine {
             record_cache_bytes: cache.bytes,
             record_cache_hits: cache.hits,
             record_cache_misses: cache.misses,
+            late_retries: counters.late_retries.get(),
+            late_keys: late.keys,
+            late_bytes: late.bytes,
+            late_disk_bytes: late.disk_bytes,
+            late_reads: late.reads,
+            late_confirmed: late.confirmed,
+            late_unreadable: late.unreadable,
+            late_lost: counters.late_lost.get(),
+            late_failures: counters.late_failures.get(),
             store_time: now,
             held_back_ms: self.time.held_back_ms(),
             poisoned: self.is_poisoned(),

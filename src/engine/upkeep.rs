@@ -101,6 +101,7 @@ impl Engine {
             self.vouch();
             self.write_time();
             self.sync_interval();
+            self.tend_late();
             if !self.is_paused() && (self.has_expired_segment() || self.has_debt()) {
                 self.upkeep.wanted.lock().compact = true;
                 self.upkeep.wake.notify_all();

@@ -46,6 +46,19 @@ impl KeyHasher {
         }
     }
 
+    /// Whether hashes keep all of their bits: those that a test cut short tell no keys apart.
+    #[cfg_attr(
+        not(any(test, feature = "simulation")),
+        allow(clippy::unused_self, reason = "they do")
+    )]
+    pub(crate) fn is_whole(&self) -> bool {
+        #[cfg(any(test, feature = "simulation"))]
+        let whole = self.mask == u64::MAX;
+        #[cfg(not(any(test, feature = "simulation")))]
+        let whole = true;
+        whole
+    }
+
     /// The scope's length goes first, so that no two pairs run into the same bytes.
     pub(crate) fn hash(&self, scope: &[u8], key: &[u8]) -> KeyHash {
         // In one piece most pairs take two thirds of the time.

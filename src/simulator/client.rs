@@ -256,6 +256,16 @@ impl Client {
     }
 
     async fn forget(&self, key: KeyId, scope: Scope, name: Key) {
+        // What is remembered of the key is hidden on disk at once, which nobody can in the middle of
+        // a disk call.
+        std::future::poll_fn(|cx: &mut Context<'_>| {
+            if self.world.depth() > 0 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Poll::Ready(())
+        })
+        .await;
         let look = self.world.model.borrow_mut().begin_look(key);
         let begin = self.world.times(&self.store);
         let heard = self.hear(key, Call::Forget);

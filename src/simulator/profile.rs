@@ -43,6 +43,9 @@ pub(crate) struct Profile {
     pub(crate) weather: Weather,
     pub(crate) interval: Option<Duration>,
     pub(crate) refuses_late: bool,
+    /// How long expired keys are remembered, if they are, and how many become a file.
+    pub(crate) remember_late: Duration,
+    pub(crate) late_pending: usize,
     /// Which bits of a key's hash count.
     pub(crate) hash_mask: u64,
     /// At most this many clients at a time.
@@ -69,6 +72,8 @@ pub(crate) struct Profile {
 
 /// The part of a seed that floods are drawn from.
 const FLOOD: u64 = u64::MAX - 1;
+/// The part of a seed that the memory of expired keys is drawn from.
+const LATE: u64 = u64::MAX - 2;
 
 /// The part of a seed that the size of the cache is drawn from, and the sizes: none, for a few
 /// records so that they push one another out, and for all.
@@ -104,6 +109,8 @@ impl Profile {
             weather,
             interval: dice.percent(25).then(|| Duration::from_millis(dice.between(1, 200))),
             refuses_late: dice.percent(25),
+            remember_late: Duration::ZERO,
+            late_pending: 1 << 17,
             hash_mask: dice.pick(&[u64::MAX, u64::MAX, u64::MAX, 0xFFF0_0000_0000_0001, 0], 0),
             max_clients: max_clients as usize,
             polls: dice.pick(&[2, 6, 12, 30], 6),
@@ -122,6 +129,14 @@ impl Profile {
             compress_from_bytes: usize::MAX,
             record_cache_bytes: Dice::new(derive(seed, CACHE)).pick(&CACHE_SIZES, 0),
             leap_confirmation: Duration::from_secs(600),
+        };
+        let late = Dice::new(derive(seed, LATE));
+        let profile = Self {
+            remember_late: Duration::from_millis(
+                late.pick(&[0, 4 * SECOND, HOUR, 24 * HOUR, 24 * HOUR], 0),
+            ),
+            late_pending: late.pick(&[1, 4, 1 << 17], 4),
+            ..profile
         };
         // Dice of its own, for the draws above to stay what they are.
         let flood = Dice::new(derive(seed, FLOOD));
@@ -165,7 +180,9 @@ impl Profile {
 
     pub(crate) fn options(&self) -> Options {
         let durability = self.interval.map_or(Durability::Sync, Durability::Interval);
-        Options::new()
+        let options = Options { late_pending: self.late_pending, ..Options::new() };
+        options
+            .remember_late(self.remember_late)
             .segment_bytes(self.segment_bytes)
             .durability(durability)
             .refuse_late_retries(self.refuses_late)

@@ -113,13 +113,15 @@ impl Late {
         Self { record }
     }
 
-    /// When the key was completed (or abandoned).
+    /// When the key was completed (or abandoned). `None` if its record is gone and the key is only
+    /// remembered ([`Options::remember_late`](crate::Options::remember_late)).
     #[must_use]
-    pub fn completed_at(&self) -> StoreTime {
+    pub fn completed_at(&self) -> Option<StoreTime> {
         self.record.completed_at
     }
 
-    /// When its record expired.
+    /// When its record expired. Of a key that is only remembered this is rounded up to a second of
+    /// the store's own count, and never later than now.
     #[must_use]
     pub fn expired_at(&self) -> StoreTime {
         self.record.expired_at

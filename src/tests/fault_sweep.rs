@@ -62,6 +62,10 @@ impl Survey {
             led.any(|led| kinds.contains(&led.kind) && led.file.starts_with("segment"))
         };
         let is_manifest = call.file.starts_with("MANIFEST");
+        let led = calls.iter().rev().find(|led| led.kind != SyncDir);
+        if led.is_some_and(|led| led.file.starts_with("late")) && !is_look(call.kind) {
+            return Purpose::Memory;
+        }
         match call.kind {
             Create | Write | Sync | Rename if is_manifest => Purpose::Manifest,
             SyncDir if calls.iter().rev().nth(1).is_some_and(|led| led.kind == Rename) => {
@@ -100,6 +104,8 @@ pub(crate) enum Purpose {
     Manifest,
     /// A batch, a footer, or a record that is moved.
     Log,
+    /// The memory of expired keys, which no request depends on.
+    Memory,
 }
 
 /// What is promised of a store at which one call failed.
@@ -122,7 +128,7 @@ fn promised(phase: Phase, purpose: Purpose, fault: Fault) -> Promise {
         (Phase::Close, ..) => Promise::ClosesOrNot,
         // A shortage may pass.
         (_, _, Fault::Full | Fault::TooManyFiles) => Promise::Unharmed,
-        (_, Purpose::Look, _) => Promise::Unharmed,
+        (_, Purpose::Look | Purpose::Memory, _) => Promise::Unharmed,
         (_, Purpose::Manifest | Purpose::Log, _) => Promise::Poisoned,
         // A batch that needs the next segment takes a spare file instead.
         (Phase::Serve, Purpose::Allocation, _) => Promise::Unharmed,
@@ -140,6 +146,12 @@ impl Promise {
             Self::Poisoned => ends.poisoned && !ends.open_refused,
         }
     }
+}
+
+/// Whether a call changes nothing.
+fn is_look(kind: CallKind) -> bool {
+    use CallKind::{Create, Remove, Rename, Sync, SyncDir, Write, ZeroFill};
+    ![Create, Remove, Rename, Sync, SyncDir, Write, ZeroFill].contains(&kind)
 }
 
 /// Whether a fault can happen to a call.

@@ -29,6 +29,8 @@ mod histories;
 mod inspect;
 mod inspect_damage;
 mod interval;
+mod late;
+mod late_sweep;
 mod ledger;
 mod lifecycle;
 mod linear;

@@ -69,8 +69,12 @@ fn text(report: &VerifyReport) -> String {
 }
 
 fn counts(report: &VerifyReport) -> String {
+    let late = match report.late_files {
+        0 => String::new(),
+        files => format!(", {files} files of expired keys"),
+    };
     format!(
-        "{} manifest copies, {} batches, {} frames ({} of them records), {} footers",
+        "{} manifest copies, {} batches, {} frames ({} of them records), {} footers{late}",
         report.manifest_copies, report.batches, report.frames, report.records, report.footers,
     )
 }
@@ -83,6 +87,7 @@ struct ReportJson<'a> {
     manifest_copies: u64,
     segments: u64,
     spare_files: u64,
+    late_files: u64,
     batches: u64,
     frames: u64,
     records: u64,
@@ -101,6 +106,7 @@ impl<'a> ReportJson<'a> {
             manifest_copies: report.manifest_copies,
             segments: report.segments,
             spare_files: report.spare_files,
+            late_files: report.late_files,
             batches: report.batches,
             frames: report.frames,
             records: report.records,

@@ -15,6 +15,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::late::Expired;
 use super::records::{Identity, identity};
 use super::report::DamageReport;
 use crate::engine::segment::{Segment, SegmentTable};
@@ -22,7 +23,8 @@ use crate::engine::shard::LockedShard;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime};
 use crate::index::{Geometry, IndexShard, Location, SHARDS, by_shard};
-use crate::log::SegmentKind;
+use crate::late::{LateEntry, Told};
+use crate::log::{FooterEntry, SegmentKind};
 use crate::progress::{Observer, Phase};
 use crate::sabotage::{self, Bug};
 
@@ -38,19 +40,48 @@ const ENTRIES_A_WORKER: u64 = 50_000;
 
 /// One record or forget of a footer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Entry {
+pub(super) struct Entry {
     hash: KeyHash,
-    /// The packed location, and in the lowest bit whether it is a forget.
+    /// The packed location, or of what has expired the seconds of its expiry; and in the lowest
+    /// bits whether it has, and whether it is a forget.
     place: u64,
 }
 
 impl Entry {
+    const FORGET: u64 = 1;
+    const EXPIRED: u64 = 2;
+    const BITS: u32 = 2;
+
+    fn alive(entry: &FooterEntry, location: Location, geometry: Geometry) -> Self {
+        let place = (geometry.pack(location) << Self::BITS) | u64::from(entry.forget);
+        Self { hash: entry.hash, place }
+    }
+
+    pub(super) fn expired(hash: KeyHash, forget: bool, expires_s: u32) -> Self {
+        let place = (u64::from(expires_s) << Self::BITS) | Self::EXPIRED | u64::from(forget);
+        Self { hash, place }
+    }
+
     fn is_forget(self) -> bool {
-        self.place & 1 != 0
+        self.place & Self::FORGET != 0
+    }
+
+    fn is_expired(self) -> bool {
+        self.place & Self::EXPIRED != 0
     }
 
     fn location(self, geometry: Geometry) -> Location {
-        geometry.unpack(self.place >> 1)
+        geometry.unpack(self.place >> Self::BITS)
+    }
+
+    /// As the memory says it. A forget hides what expired by its own expiry: that is the expiry of
+    /// what was forgotten, and what it replaced had expired before.
+    fn remembered(self) -> Option<LateEntry> {
+        let seconds = u32::try_from(self.place >> Self::BITS).ok()?;
+        match self.is_forget() {
+            true => Some(LateEntry::mark(self.hash, seconds)),
+            false => LateEntry::expired(self.hash, seconds),
+        }
     }
 }
 
@@ -68,13 +99,16 @@ pub(super) struct Loaded {
 pub(super) struct Loader<'a> {
     pub(super) geometry: Geometry,
     pub(super) now: StoreTime,
-    /// Those in which anything is alive.
+    /// Those in which anything is alive, or to be remembered.
     pub(super) segments: &'a [Arc<Segment>],
     pub(super) table: &'a SegmentTable,
     pub(super) shards: &'a [LockedShard],
     pub(super) observer: &'a Observer,
     /// The most threads that may work at one time.
     pub(super) workers: usize,
+    /// What has expired in segments that are not loaded.
+    pub(super) tail: &'a [Entry],
+    pub(super) expired: &'a Expired,
 }
 
 /// How many threads may load, if there may be any.
@@ -141,9 +175,15 @@ impl Tasks {
     }
 }
 
-/// The pile of a shard, if it is one of these.
-fn pile(shards: &Range<usize>, shard: usize) -> Option<usize> {
-    shards.contains(&shard).then(|| (shard - shards.start) / pile_len(shards))
+/// The pile of a hash, if its shard is one of these.
+fn pile_of<'a>(
+    piles: &'a mut [Vec<Entry>],
+    shards: &Range<usize>,
+    hash: KeyHash,
+) -> Option<&'a mut Vec<Entry>> {
+    let shard = hash.shard();
+    let number = shards.contains(&shard).then(|| (shard - shards.start) / pile_len(shards))?;
+    piles.get_mut(number)
 }
 
 /// The shards of a pile; the last piles may have none.
@@ -164,6 +204,8 @@ struct Worker<'a> {
     piles: Vec<Vec<Entry>>,
     /// A footer's bytes.
     footer: Vec<u8>,
+    /// What is to be remembered of a group.
+    late: Vec<LateEntry>,
     /// What a shard is made of.
     records: Vec<(KeyHash, Location)>,
     loaded: Loaded,
@@ -176,6 +218,7 @@ impl<'a> Worker<'a> {
             tasks,
             piles: vec![Vec::new(); PILES],
             footer: Vec::new(),
+            late: Vec::new(),
             records: Vec::new(),
             loaded: Loaded::default(),
         }
@@ -197,6 +240,7 @@ impl<'a> Worker<'a> {
             self.load_pile(pile, part(&shards, number))?;
         }
         self.piles = piles;
+        self.loader.expired.take(std::mem::take(&mut self.late));
         Ok(())
     }
 
@@ -214,9 +258,9 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Gathers what has not expired of these shards from all footers.
+    /// Gathers what has not expired, or is to be remembered, of these shards from all footers.
     fn gather(&mut self, shards: &Range<usize>) -> Result<()> {
-        let Loader { geometry, now, segments, observer, .. } = *self.loader;
+        let Loader { geometry, now, segments, observer, tail, expired, .. } = *self.loader;
         let entries: u64 = segments.iter().map(|segment| segment.contents().records).sum();
         let in_pile = usize::try_from(entries).unwrap_or(0) / SHARDS * pile_len(shards);
         for pile in &mut self.piles {
@@ -224,16 +268,21 @@ impl<'a> Worker<'a> {
             // Hashes are spread evenly, and more than a little is not wasted.
             pile.reserve(in_pile + in_pile / 16);
         }
+        for entry in tail {
+            if let Some(pile) = pile_of(&mut self.piles, shards, entry.hash) {
+                pile.push(*entry);
+            }
+        }
         for segment in segments {
             let (_, entries) = segment.read_entries(&mut self.footer)?;
             for entry in entries {
-                let alive = entry.expires_at(segment.base) > now;
-                if alive && let Some(pile) = pile(shards, entry.hash.shard()) {
+                let Some(pile) = pile_of(&mut self.piles, shards, entry.hash) else { continue };
+                let expires_at = entry.expires_at(segment.base);
+                if expires_at > now {
                     let location = Location { slot: segment.slot, offset: entry.offset };
-                    let place = (geometry.pack(location) << 1) | u64::from(entry.forget);
-                    if let Some(pile) = self.piles.get_mut(pile) {
-                        pile.push(Entry { hash: entry.hash, place });
-                    }
+                    pile.push(Entry::alive(&entry, location, geometry));
+                } else if expires_at > expired.since {
+                    pile.push(Entry::expired(entry.hash, entry.forget, entry.expires_s));
                 }
             }
             let read = self.tasks.read.fetch_add(1, Ordering::Relaxed) + 1;
@@ -245,14 +294,36 @@ impl<'a> Worker<'a> {
     /// Finds the records that count among a shard's entries, which are in order.
     fn settle(&mut self, entries: &[Entry]) -> Result<()> {
         self.records.clear();
+        let mut alive = Vec::new();
         for equal in entries.chunk_by(|one, next| one.hash == next.hash) {
-            match equal {
+            let mut rest = equal;
+            if equal.iter().any(|entry| entry.is_expired()) {
+                alive.clear();
+                alive.extend(equal.iter().copied().filter(|entry| !entry.is_expired()));
+                self.settle_expired(equal, alive.is_empty());
+                rest = &alive;
+            }
+            match rest {
+                [] => {}
                 [only] if only.is_forget() => {}
                 [only] => self.records.push((only.hash, only.location(self.loader.geometry))),
                 several => self.settle_equal(several)?,
             }
         }
         Ok(())
+    }
+
+    /// Remembers the expiry of a key of which nothing is alive, and every forget: with its frame
+    /// goes what hides an older record, wherever that may still be. What is alive is newer than
+    /// what has expired, and says so itself when its time is over.
+    fn settle_expired(&mut self, equal: &[Entry], alone: bool) {
+        let mut told = Told::default();
+        let counts = |entry: &&Entry| entry.is_expired() && (alone || entry.is_forget());
+        let entries = equal.iter().filter(counts).filter_map(|entry| entry.remembered());
+        entries.for_each(|entry| told.take(entry));
+        if let Some(first) = equal.first() {
+            self.late.extend(told.entries(first.hash, 0).into_iter().flatten());
+        }
     }
 
     /// Decides between entries whose hashes are equal, which may be of one key or of several.

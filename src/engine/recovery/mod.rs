@@ -9,6 +9,7 @@
 mod census;
 mod claims;
 mod keep;
+mod late;
 mod load;
 mod read;
 mod records;
@@ -36,6 +37,7 @@ use crate::log::{MANIFEST_FILE, MANIFEST_TMP, Manifest, ManifestFault, SegmentKi
 use crate::options::Options;
 use crate::sabotage::{self, Bug};
 use census::{Census, Counted};
+use late::Expired;
 use records::Records;
 
 /// Makes the manifest of a new store. `open` does the rest.
@@ -112,7 +114,14 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
     let mut catalog = Catalog::new(env.clone(), new, files);
 
     keep::seal_whole(&mut counted, &hasher, time.now())?;
-    let mut records = Records::new(geometry, hasher, time.now());
+    let remember_ms = match hasher.is_whole() {
+        true => ms(options.remember_late),
+        false => 0,
+    };
+    let now = time.now();
+    let expired =
+        Expired::open(&env.disk, &old, (remember_ms, options.late_pending), now, &mut report)?;
+    let mut records = Records::new(geometry, hasher, now, expired);
     records.rewrite_tail(&counted, &mut catalog, observer)?;
     let kept = records.load(counted, load::workers(env.threads), observer)?;
     claims::make_ownerless(&mut flights, time.latest());
@@ -132,7 +141,7 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
         table.put(segment);
     }
     let dropped = records.dropped;
-    let shards = records.into_shards();
+    let (shards, remembered) = records.finish(remember_ms);
     let parts = Parts {
         options: options.clone(),
         time,
@@ -142,9 +151,12 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
         active,
         recovered: report,
         shards,
+        late: remembered.late,
     };
     let engine = Engine::new(parts);
     engine.counters.dropped_segments.add(dropped);
+    engine.counters.late_lost.add(remembered.lost);
+    engine.counters.late_failures.add(remembered.failures);
     engine.with_writer(|writer| writer.start(0, &[], &engine))?;
     engine.publish_manifest(named)?;
     engine.free_left(&*env.disk, &old)?;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::census::{Counted, each_frame, record_of};
-use super::load::Loader;
+use super::late::{Expired, Remembered};
+use super::load::{Entry, Loader};
 use super::report::DamageReport;
 use crate::engine::Engine;
 use crate::engine::catalog::{Catalog, Need};
@@ -26,6 +27,9 @@ pub(crate) struct Records {
     /// Segments that records were loaded from, for reading keys.
     table: SegmentTable,
     rewritten: Vec<Arc<Segment>>,
+    /// What has expired in segments that were not sealed.
+    tail: Vec<Entry>,
+    pub(crate) expired: Expired,
     pub(crate) count: u64,
     /// Segments in which nothing is alive.
     pub(crate) dropped: u64,
@@ -50,7 +54,12 @@ impl Identity {
 }
 
 impl Records {
-    pub(crate) fn new(geometry: Geometry, hasher: KeyHasher, now: StoreTime) -> Self {
+    pub(crate) fn new(
+        geometry: Geometry,
+        hasher: KeyHasher,
+        now: StoreTime,
+        expired: Expired,
+    ) -> Self {
         Self {
             geometry,
             hasher,
@@ -58,14 +67,18 @@ impl Records {
             shards: Engine::empty_shards(),
             table: SegmentTable::default(),
             rewritten: Vec::new(),
+            tail: Vec::new(),
+            expired,
             count: 0,
             dropped: 0,
             damage: Vec::new(),
         }
     }
 
-    pub(crate) fn into_shards(self) -> Box<[LockedShard]> {
-        self.shards
+    /// The shards, with what has expired in them or in the memory's files.
+    pub(crate) fn finish(self, remember_ms: u64) -> (Box<[LockedShard]>, Remembered) {
+        let remembered = self.expired.finish(&self.shards, remember_ms);
+        (self.shards, remembered)
     }
 
     /// Rewrites what lives in segments that were not sealed.
@@ -88,6 +101,12 @@ impl Records {
                     false => expires_at,
                 };
                 if gone_at <= self.now {
+                    let base = open.segment.base;
+                    if FooterEntry::rounded(expires_at, base) > self.expired.since {
+                        let hash = self.hasher.hash(scope, key);
+                        let seconds = FooterEntry::seconds(expires_at, base);
+                        self.tail.push(Entry::expired(hash, forget, seconds));
+                    }
                     return Ok(());
                 }
                 let len = frame_bytes(&frame);
@@ -125,10 +144,13 @@ impl Records {
         let mut segments: Vec<_> = sealed.map(|counted| counted.segment).collect();
         segments.append(&mut self.rewritten);
         let found = segments.len();
-        let now = self.now;
-        segments.retain(|segment| segment.contents().is_alive(segment.base, now));
-        self.dropped = (found - segments.len()) as u64;
-        segments.iter().for_each(|segment| self.table.put(segment.clone()));
+        let (now, since) = (self.now, self.expired.since);
+        let lives_at =
+            |segment: &Arc<Segment>, time| segment.contents().is_alive(segment.base, time);
+        segments.iter().filter(|segment| lives_at(segment, now)).for_each(|segment| {
+            self.table.put(segment.clone());
+        });
+        segments.retain(|segment| lives_at(segment, since));
         let loader = Loader {
             geometry: self.geometry,
             now,
@@ -137,8 +159,13 @@ impl Records {
             shards: &self.shards,
             observer,
             workers,
+            tail: &self.tail,
+            expired: &self.expired,
         };
         let mut loaded = loader.load()?;
+        self.tail = Vec::new();
+        segments.retain(|segment| lives_at(segment, now));
+        self.dropped = (found - segments.len()) as u64;
         self.count = loaded.records;
         self.damage.append(&mut loaded.damage);
         Ok(segments)

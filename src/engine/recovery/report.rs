@@ -25,6 +25,10 @@ pub struct RecoveryReport {
     pub repaired: Vec<DamageReport>,
     /// What was lost.
     pub damage: Vec<DamageReport>,
+    /// What cannot be read of the memory of expired keys
+    /// ([`Options::remember_late`](crate::Options::remember_late)): some late retries may go
+    /// unnoticed. It never keeps a store shut.
+    pub late_damage: Vec<DamageReport>,
 }
 
 /// Bytes of a file that are not what was written.

@@ -7,6 +7,7 @@
 //! What cannot be checked: the bytes between a segment's data and its footer, which belong to an
 //! earlier life or to none, and files that no segment uses.
 
+mod late;
 mod report;
 mod segment;
 
@@ -36,6 +37,7 @@ pub(super) fn verify(inspector: &Inspector) -> Result<VerifyReport> {
             continue;
         }
         count_spares(inspector, &manifest, &mut report)?;
+        late::check(inspector, &manifest, &mut report)?;
         let is_log = |kind| kind == SegmentKind::Log;
         if !restated && manifest.segments.iter().any(|entry| is_log(entry.kind)) {
             let what = "no segment states the claims in flight: they are lost";

@@ -18,6 +18,8 @@ pub struct VerifyReport {
     pub segments: u64,
     /// Segment files that no segment uses, and that hold nothing to check.
     pub spare_files: u64,
+    /// Files of the memory of expired keys that were read.
+    pub late_files: u64,
     /// Batches whose checksums were checked.
     pub batches: u64,
     /// Frames whose checksums were checked.
@@ -55,6 +57,7 @@ impl Default for VerifyReport {
             manifest_copies: 0,
             segments: 0,
             spare_files: 0,
+            late_files: 0,
             batches: 0,
             frames: 0,
             records: 0,
@@ -75,6 +78,12 @@ impl VerifyReport {
 
     pub(super) fn damaged(&mut self, file: &str, offset: u64, bytes: u64, what: &str) {
         self.damage.push(damage(file, (offset, bytes, what.into())));
+    }
+
+    /// What is the end of what was being written, or damage.
+    pub(super) fn cut_or_damaged(&mut self, is_cut: bool, file: &str, what: (u64, u64, String)) {
+        let list = if is_cut { &mut self.torn } else { &mut self.damage };
+        list.push(damage(file, what));
     }
 
     /// Adds what a segment came to.

@@ -43,7 +43,7 @@ pub(crate) fn claim(told: &Result<Outcome>) -> Told {
         }
         Outcome::Unresolved(unresolved) => response_of(unresolved),
         Outcome::Expired(late) => Response::Expired {
-            completed_ms: late.completed_at().as_millis(),
+            completed_ms: late.completed_at().map(crate::StoreTime::as_millis),
             expired_ms: late.expired_at().as_millis(),
         },
     })

@@ -79,7 +79,7 @@ pub(crate) enum Response {
     /// Of a claim, of a look.
     Unresolved { token: u64, attempt: u32 },
     /// Of a claim.
-    Expired { completed_ms: u64, expired_ms: u64 },
+    Expired { completed_ms: Option<u64>, expired_ms: u64 },
     /// Of a look: the key is claimed, or its claim was abandoned.
     Held { token: u64, attempt: u32 },
     /// Of a look: there is nothing.

@@ -165,14 +165,14 @@ impl Model {
 
     /// Whether a record, or a claim that was abandoned, has expired as the store says.
     fn is_past(&self, page: &Page, key: KeyId, now: Span, past: &Past) -> bool {
-        let of_done = |done: &Done| {
-            (done.completed_ms, done.expires_ms) == (past.completed_ms, past.expired_ms)
-        };
+        let of_done = |done: &Done| past.is_of(done) && past.expired_ms <= now.hi;
         let of_flight = |flight: &Flight| {
             flight.end_of_abandoned().is_some_and(|end| {
                 end.lo <= past.expired_ms
                     && past.expired_ms <= end.hi.min(now.hi)
-                    && past.expired_ms == past.completed_ms.saturating_add(flight.ttl_ms)
+                    && past
+                        .completed_ms
+                        .is_some_and(|ms| past.expired_ms == ms.saturating_add(flight.ttl_ms))
             })
         };
         let once = || self.history.iter().filter(|(of, _)| *of == key);

@@ -18,7 +18,8 @@ pub(crate) enum Said {
 /// What is said of a record that a retry came too late for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Past {
-    pub(crate) completed_ms: u64,
+    /// Not known of a key that is only remembered.
+    pub(crate) completed_ms: Option<u64>,
     pub(crate) expired_ms: u64,
 }
 
@@ -67,8 +68,17 @@ impl Shown {
 
 impl Past {
     fn of_late(late: Late) -> Self {
-        let (completed, expired) = (late.completed_at(), late.expired_at());
-        Self { completed_ms: completed.as_millis(), expired_ms: expired.as_millis() }
+        let completed = late.completed_at();
+        let completed_ms = completed.map(crate::StoreTime::as_millis);
+        Self { completed_ms, expired_ms: late.expired_at().as_millis() }
+    }
+
+    /// Whether this is said of a record. What is only remembered is rounded up to a second.
+    pub(crate) fn is_of(&self, done: &Done) -> bool {
+        match self.completed_ms {
+            Some(ms) => (ms, self.expired_ms) == (done.completed_ms, done.expires_ms),
+            None => (0..1000).contains(&self.expired_ms.wrapping_sub(done.expires_ms)),
+        }
     }
 
     fn of_record(late: LateRecord) -> Self {

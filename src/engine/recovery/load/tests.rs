@@ -90,6 +90,11 @@ fn segments(said: &[Vec<Said>]) -> Vec<Arc<Segment>> {
     said.iter().enumerate().map(make).collect()
 }
 
+/// Of a store that does not remember what has expired.
+fn no_memory() -> Expired {
+    Expired::off(SimDisk::new(), NOW)
+}
+
 /// Where records count: taken in one by one, then the forgets.
 fn one_by_one(segments: &[Arc<Segment>], table: &SegmentTable) -> Vec<(KeyHash, Location)> {
     let mut records: Vec<(KeyHash, Location)> = Vec::new();
@@ -149,6 +154,7 @@ proptest! {
         let told = Arc::new(Mutex::new(Vec::new()));
         let hears = told.clone();
         let observer = Observer::new(move |progress| hears.lock().push(progress));
+        let expired = no_memory();
         let loader = Loader {
             geometry: GEOMETRY,
             now: NOW,
@@ -157,6 +163,8 @@ proptest! {
             shards: &shards,
             observer: &observer,
             workers,
+            tail: &[],
+            expired: &expired,
         };
         let loaded = loader.load_groups(groups, workers).unwrap();
 
@@ -187,6 +195,7 @@ fn p10_no_frame_is_read_for_hashes_that_only_share_what_the_index_keeps() {
     let segments = segments(&[vec![one(0, 1), one(2, 2)], vec![one(4, 3)]]);
     let table = SegmentTable::default();
     let shards = Engine::empty_shards();
+    let expired = no_memory();
     let loader = Loader {
         geometry: GEOMETRY,
         now: NOW,
@@ -196,6 +205,8 @@ fn p10_no_frame_is_read_for_hashes_that_only_share_what_the_index_keeps() {
         shards: &shards,
         observer: &Observer::default(),
         workers: 1,
+        tail: &[],
+        expired: &expired,
     };
     assert_eq!(loader.load().unwrap().records, 3);
     assert_eq!(shards[0].lock().index.candidates(GEOMETRY, hash(0)).iter().count(), 3);

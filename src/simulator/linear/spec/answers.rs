@@ -195,21 +195,31 @@ impl Moment<'_> {
     }
 
     /// The request came too late, and is told when a record of its key was completed and expired:
-    /// the last one, as a rule.
-    fn come_late(&mut self, completed_ms: u64, expired_ms: u64) {
+    /// the last one, as a rule. Of a key that is only remembered it is told when that expired,
+    /// rounded up to a second.
+    fn come_late(&mut self, completed_ms: Option<u64>, expired_ms: u64) {
+        const ROUNDED_MS: u64 = 999;
         let at_ms = expired_ms.max(self.at_ms);
-        let fits = |since: Span, ttl_ms: u64| {
-            since.contains(completed_ms) && completed_ms.saturating_add(ttl_ms) == expired_ms
+        let completed_in = |since: Span, ttl_ms: u64| match completed_ms {
+            Some(ms) if ms.saturating_add(ttl_ms) == expired_ms => since.and(Span::exactly(ms)),
+            Some(_) => None,
+            None => {
+                let latest = expired_ms.checked_sub(ttl_ms)?;
+                since.and(Span::between(latest.saturating_sub(ROUNDED_MS), latest))
+            }
         };
         let mut expired = self.state.expired.iter().flatten();
-        if expired.any(|record| fits(record.completed, record.ttl_ms)) {
+        if expired.any(|record| completed_in(record.completed, record.ttl_ms).is_some()) {
             self.find_nothing();
         }
+        if let Phase::Done(record) = self.state.phase
+            && let Some(completed) = completed_in(record.completed, record.ttl_ms)
+        {
+            self.leave(Phase::Done(Record { completed, is_over: true, ..record }), at_ms, 0);
+        }
+        let Some(completed_ms) = completed_ms else { return };
+        let fits = |since: Span, ttl_ms: u64| completed_in(since, ttl_ms).is_some();
         match self.state.phase {
-            Phase::Done(record) if fits(record.completed, record.ttl_ms) => {
-                let completed = Span::exactly(completed_ms);
-                self.leave(Phase::Done(Record { completed, is_over: true, ..record }), at_ms, 0);
-            }
             Phase::Abandoned(flight) if fits(flight.since, flight.ttl_ms) => {
                 self.leave(flight.abandoned(completed_ms, completed_ms), at_ms, 0);
             }

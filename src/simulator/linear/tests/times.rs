@@ -218,7 +218,7 @@ fn promise_6_late_retries_are_told_what_they_are_late_for() {
     hand.won(0, 5, 1);
     let seen = hand.completed(0, 5, 1);
     hand.advance(TTL_MS);
-    let late = |expired_ms| Response::Expired { completed_ms: seen.completed_ms, expired_ms };
+    let late = |expired_ms| Response::Expired { completed_ms: Some(seen.completed_ms), expired_ms };
     hand.told(1, claim(), late(seen.expires_ms));
     hand.told(1, other_claim(), late(seen.expires_ms));
     hand.assert_good();
