@@ -167,11 +167,12 @@ impl Run {
         let whole = at.checked_add(head.table_len) == Some(len);
         let table_len = usize::try_from(head.table_len).unwrap_or(0);
         let table = if whole { read_at(&*run.file, at, table_len)? } else { Vec::new() };
-        if whole && checksum(store, number, u32::MAX, &table) == head.table_checksum {
-            if let Some((firsts, filters)) = decode_table(&table, head.pages) {
-                (run.firsts, run.filters) = (firsts, filters);
-                return Ok((run, Vec::new()));
-            }
+        if whole
+            && checksum(store, number, u32::MAX, &table) == head.table_checksum
+            && let Some((firsts, filters)) = decode_table(&table, head.pages)
+        {
+            (run.firsts, run.filters) = (firsts, filters);
+            return Ok((run, Vec::new()));
         }
         let mut faults = vec![RunFault::Damaged(at, "the filters are not what was written")];
         run.make_table(len, &mut faults)?;
