@@ -155,7 +155,7 @@ impl Options {
         /// ```
         /// # use std::time::Duration;
         /// # use oncekey::Options;
-        /// // Clients that retry for three days meet `Outcome::Expired` rather than a second charge.
+        /// // Clients that retry for three days meet `Outcome::Expired`, not a second charge.
         /// let options = Options::new()
         ///     .ttl(Duration::from_secs(24 * 3600))
         ///     .remember_late(Duration::from_secs(3 * 24 * 3600))

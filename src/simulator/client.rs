@@ -256,8 +256,8 @@ impl Client {
     }
 
     async fn forget(&self, key: KeyId, scope: Scope, name: Key) {
-        // What is remembered of the key is hidden on disk at once, which nobody can in the middle of
-        // a disk call.
+        // What is remembered of the key is hidden on disk at once: nobody can do that in the
+        // middle of a disk call.
         std::future::poll_fn(|cx: &mut Context<'_>| {
             if self.world.depth() > 0 {
                 cx.waker().wake_by_ref();

@@ -100,11 +100,7 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
     }
 
     let last_seen = counted.iter().map(last_time).fold(old.store_time, StoreTime::max);
-    let rules = LeapRules {
-        threshold_ms: ms(options.leap_threshold),
-        confirmation_ms: ms(options.leap_confirmation),
-    };
-    let time = StoreClock::resume(env.clock.clone(), rules, Some(last_seen));
+    let time = StoreClock::resume(env.clock.clone(), leap_rules(options), Some(last_seen));
     let geometry = Geometry::new(old.segment_size);
     make_durable(&*env.disk, &old)?;
     let found = find_files(&*env.disk, &old, &counted)?;
@@ -114,13 +110,10 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
     let mut catalog = Catalog::new(env.clone(), new, files);
 
     keep::seal_whole(&mut counted, &hasher, time.now())?;
-    let remember_ms = match hasher.is_whole() {
-        true => ms(options.remember_late),
-        false => 0,
-    };
+    let remember_ms = remember_ms(options, &hasher);
     let now = time.now();
-    let expired =
-        Expired::open(&env.disk, &old, (remember_ms, options.late_pending), now, &mut report)?;
+    let remember = (remember_ms, options.late_pending);
+    let expired = Expired::open(&env.disk, &old, remember, now, &mut report)?;
     let mut records = Records::new(geometry, hasher, now, expired);
     records.rewrite_tail(&counted, &mut catalog, observer)?;
     let kept = records.load(counted, load::workers(env.threads), observer)?;
@@ -161,6 +154,18 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
     engine.publish_manifest(named)?;
     engine.free_left(&*env.disk, &old)?;
     Ok(Arc::new(engine))
+}
+
+fn leap_rules(options: &Options) -> LeapRules {
+    LeapRules {
+        threshold_ms: ms(options.leap_threshold),
+        confirmation_ms: ms(options.leap_confirmation),
+    }
+}
+
+/// How long expired keys are remembered. Hashes that a test cut short tell no keys apart.
+fn remember_ms(options: &Options, hasher: &KeyHasher) -> u64 {
+    if hasher.is_whole() { ms(options.remember_late) } else { 0 }
 }
 
 fn read_manifest(

@@ -33,7 +33,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn each_key_is_found_with_its_expiry(all in keys(), others in proptest::collection::vec(any::<u64>(), 50)) {
+    fn each_key_is_found_with_its_expiry(
+        all in keys(), others in proptest::collection::vec(any::<u64>(), 50),
+    ) {
         let disk = SimDisk::new();
         let written = write(&disk, &all);
         let (opened, faults) = Run::open(&*disk, STORE, NAME).expect("opened");

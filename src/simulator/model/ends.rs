@@ -29,11 +29,6 @@ impl Model {
     }
 
     fn record_done(&mut self, key: KeyId, size: usize, times: Times) -> u64 {
-        if !self.rules.syncs_each {
-            let earlier = &mut self.earlier[key];
-            earlier.extend(self.pages[key].done.clone());
-            earlier.drain(..earlier.len().saturating_sub(EARLIER));
-        }
         self.record(key, times, |page| {
             let Some(flight) = page.flight.take() else { return };
             page.set_done(Some(Done {
@@ -286,9 +281,6 @@ impl Model {
         });
     }
 }
-
-/// So many earlier records of a key are kept in mind.
-const EARLIER: usize = 8;
 
 /// As long may a round of upkeep take, by the simulated clock.
 const LONGEST_UPKEEP_MS: u64 = 100_000;

@@ -107,6 +107,9 @@ pub(crate) struct Model {
     floor_ms: u64,
 }
 
+/// So many earlier records of a key are kept in mind.
+const EARLIER: usize = 8;
+
 /// Somebody looks at a key: what he is told may be of any moment until he is told.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Look {
@@ -176,11 +179,17 @@ impl Model {
 
     /// Changes a page by a decision that goes to disk; returns the number after its entry.
     fn record(&mut self, key: KeyId, times: Times, change: impl FnOnce(&mut Page)) -> u64 {
+        let before = self.pages[key].done.clone();
         self.change(key, |page| {
             page.ghost = None;
             change(page);
         });
         let page = self.pages[key].clone();
+        if !self.rules.syncs_each && page.done != before {
+            let earlier = &mut self.earlier[key];
+            earlier.extend(before);
+            earlier.drain(..earlier.len().saturating_sub(EARLIER));
+        }
         if self.rules.rots {
             self.history.push((key, page.clone()));
         }
