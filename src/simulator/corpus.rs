@@ -20,7 +20,7 @@ const UNREAD: &str = "the model was sure of a key that could not be read after a
 const BENEATH: &str = "damage brought a forgotten record back; the model had not expected it \
                        beneath a claim whose time was over";
 
-pub(super) const CORPUS: [(u64, Length, &str); 18] = [
+pub(super) const CORPUS: [(u64, Length, &str); 19] = [
     (36, Length::Short, EXPIRED),
     (155, Length::Short, AHEAD),
     (678, Length::Short, EXPIRED),
@@ -31,6 +31,7 @@ pub(super) const CORPUS: [(u64, Length, &str); 18] = [
     (33, Length::Medium, LATE),
     (129, Length::Medium, LATE),
     (4544, Length::Short, LATE),
+    (8663, Length::Short, LATE),
     (201, Length::Medium, LATE),
     (102_270, Length::Short, NO_PREFIX),
     (102_432, Length::Short, NO_PREFIX),

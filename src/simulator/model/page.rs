@@ -98,8 +98,8 @@ pub(crate) struct Page {
     /// An abandoned claim that upkeep forgot once its TTL was over. Nothing is written of that, so
     /// a crash may bring it back, as abandoned.
     pub(crate) ghost: Option<Flight>,
-    /// After damage: records of which one may be the key's, or none, where a claim lies above them
-    /// or they cannot be read. Then `done` is empty.
+    /// Records of which one may be the key's, or none, where a claim that damage brought back lies
+    /// above them, they cannot be read, or have expired. Then `done` is empty.
     pub(crate) beneath: Vec<Done>,
 }
 

@@ -76,7 +76,7 @@ impl Model {
             return Err(self.explain(found, least));
         };
         for (key, page) in pages.iter_mut().enumerate() {
-            if found.seen[key] == Seen::Unreadable {
+            if matches!(found.seen[key], Seen::Unreadable | Seen::Nothing) {
                 self.leave_open(key, page, least);
             }
         }
@@ -132,7 +132,8 @@ impl Model {
         }
     }
 
-    /// What cannot be read may be any record that the key had since the entries that must be there.
+    /// What cannot be read, or has expired, may be any record that the key had since the entries that
+    /// must be there.
     fn leave_open(&self, key: KeyId, page: &mut Page, least: u64) {
         let mut left = vec![&self.base[key]];
         for (number, entry) in (self.first..).zip(&self.log).filter(|(_, entry)| entry.key == key) {
