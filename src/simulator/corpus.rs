@@ -19,8 +19,9 @@ const LATE: &str = "a claim was called late for a record that the model did not 
 const UNREAD: &str = "the model was sure of a key that could not be read after a power cut";
 const BENEATH: &str = "damage brought a forgotten record back; the model had not expected it \
                        beneath a claim whose time was over";
+const OFF: &str = "a memory of expired keys that was turned off remembered one at open";
 
-pub(super) const CORPUS: [(u64, Length, &str); 19] = [
+pub(super) const CORPUS: [(u64, Length, &str); 20] = [
     (36, Length::Short, EXPIRED),
     (155, Length::Short, AHEAD),
     (678, Length::Short, EXPIRED),
@@ -32,6 +33,7 @@ pub(super) const CORPUS: [(u64, Length, &str); 19] = [
     (129, Length::Medium, LATE),
     (4544, Length::Short, LATE),
     (8663, Length::Short, LATE),
+    (14_735, Length::Short, OFF),
     (201, Length::Medium, LATE),
     (102_270, Length::Short, NO_PREFIX),
     (102_432, Length::Short, NO_PREFIX),

@@ -1,7 +1,7 @@
 //! Segments that were in use, sealed where they lie.
 //!
-//! After a kill the page cache shows batches that the disk may lack, and a sync alone says nothing of
-//! them: an earlier one may have failed, and the kernel has forgotten what it could not write. A
+//! After a kill the page cache shows batches that the disk may lack, and a sync alone says nothing
+//! of them: an earlier one may have failed, and the kernel has forgotten what it could not write. A
 //! batch that a later one calls synced was on stable storage. All after it are written once more,
 //! the same bytes to the same place, so that the sync of the footer is about them too. Cut short,
 //! that leaves of each sector what it was or what it was to be, which is the same.
@@ -9,8 +9,9 @@
 //! The manifest calls the segment sealed only with the step that ends recovery; before it, the next
 //! opening reads the segment's data as this one did.
 //!
-//! Left to others: segments with a batch that was cut short, or with damage. Without its footer such
-//! a segment could not be told from one that rotted, so what is good in it is rewritten elsewhere.
+//! Left to others: segments with a batch that was cut short, or with damage. Without its footer
+//! such a segment could not be told from one that rotted, so what is good in it is rewritten
+//! elsewhere.
 
 use super::census::{Counted, Data, each_frame, record_of};
 use crate::engine::segment::{Contents, NewEntry, Segment};

@@ -62,7 +62,9 @@ impl Expired {
             .map_err(|error| Error::io("listing the directory", error))?;
         report_faults(faults, report);
         let is_on = memory.is_on();
-        let since = if is_on { StoreTime(now.0.saturating_sub(remember_ms)) } else { now };
+        // Nothing is late enough for a memory that is off.
+        let since = if is_on { now.0.saturating_sub(remember_ms) } else { u64::MAX };
+        let since = StoreTime(since);
         let held = Held { memory, entries, is_news: false, lost: 0, failures: 0 };
         Ok(Self { held: Mutex::new(held), since, now, max_held: MUCH * max_pending })
     }
@@ -72,7 +74,7 @@ impl Expired {
         let store = (crate::ids::StoreId([0; 16]), StoreTime(0));
         let (memory, entries, _) = LateMemory::open(disk, store, 0, now).expect("an empty disk");
         let held = Held { memory, entries, is_news: false, lost: 0, failures: 0 };
-        Self { held: Mutex::new(held), since: now, now, max_held: 1 }
+        Self { held: Mutex::new(held), since: StoreTime(u64::MAX), now, max_held: 1 }
     }
 
     /// Takes in what a group of shards has of it.

@@ -1,6 +1,6 @@
 //! The index from the footers of sealed segments, all at once.
 //!
-//! Shards are filled in groups. The entries of a group are gathered from all footers, sorted, and
+//! Shards are filled in groups. The entries of a group are gathered in piles, sorted, and
 //! laid out shard by shard. A group has at most [`GROUP_ENTRIES`] entries of 16 bytes, whatever the
 //! store holds, so that is what opening takes beyond the index itself: 192 MiB a worker, and the
 //! footers are read once for each group. Workers share nothing but the list of groups.
