@@ -27,6 +27,7 @@ pub(crate) struct Expired {
     /// What expired by then is told of no more.
     pub(crate) since: StoreTime,
     now: StoreTime,
+    is_on: bool,
     max_held: usize,
 }
 
@@ -62,11 +63,9 @@ impl Expired {
             .map_err(|error| Error::io("listing the directory", error))?;
         report_faults(faults, report);
         let is_on = memory.is_on();
-        // Nothing is late enough for a memory that is off.
-        let since = if is_on { now.0.saturating_sub(remember_ms) } else { u64::MAX };
-        let since = StoreTime(since);
+        let since = if is_on { StoreTime(now.0.saturating_sub(remember_ms)) } else { now };
         let held = Held { memory, entries, is_news: false, lost: 0, failures: 0 };
-        Ok(Self { held: Mutex::new(held), since, now, max_held: MUCH * max_pending })
+        Ok(Self { held: Mutex::new(held), since, now, is_on, max_held: MUCH * max_pending })
     }
 
     #[cfg(test)]
@@ -74,7 +73,12 @@ impl Expired {
         let store = (crate::ids::StoreId([0; 16]), StoreTime(0));
         let (memory, entries, _) = LateMemory::open(disk, store, 0, now).expect("an empty disk");
         let held = Held { memory, entries, is_news: false, lost: 0, failures: 0 };
-        Self { held: Mutex::new(held), since: StoreTime(u64::MAX), now, max_held: 1 }
+        Self { held: Mutex::new(held), since: now, now, is_on: false, max_held: 1 }
+    }
+
+    /// Whether a key that expired then, as footers round it, is to be remembered.
+    pub(super) fn remembers(&self, expired_at: StoreTime) -> bool {
+        self.is_on && expired_at > self.since
     }
 
     /// Takes in what a group of shards has of it.

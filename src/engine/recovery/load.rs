@@ -281,7 +281,7 @@ impl<'a> Worker<'a> {
                 if expires_at > now {
                     let location = Location { slot: segment.slot, offset: entry.offset };
                     pile.push(Entry::alive(&entry, location, geometry));
-                } else if expires_at > expired.since {
+                } else if expired.remembers(expires_at) {
                     pile.push(Entry::expired(entry.hash, entry.forget, entry.expires_s));
                 }
             }

@@ -102,7 +102,7 @@ impl Records {
                 };
                 if gone_at <= self.now {
                     let base = open.segment.base;
-                    if FooterEntry::rounded(expires_at, base) > self.expired.since {
+                    if self.expired.remembers(FooterEntry::rounded(expires_at, base)) {
                         let hash = self.hasher.hash(scope, key);
                         let seconds = FooterEntry::seconds(expires_at, base);
                         self.tail.push(Entry::expired(hash, forget, seconds));
