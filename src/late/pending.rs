@@ -14,7 +14,8 @@ use crate::ids::KeyHash;
 /// Under a shard's lock.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
-    runs: Arc<Runs>,
+    /// None until there were any: thousands of shards of a small store need none.
+    runs: Option<Arc<Runs>>,
     /// In order.
     entries: Vec<LateEntry>,
     /// Changes with every change here.
@@ -26,7 +27,7 @@ pub(crate) struct Pending {
 pub(crate) struct Ask {
     hash: KeyHash,
     pending: Told,
-    runs: Arc<Runs>,
+    runs: Option<Arc<Runs>>,
     version: u64,
 }
 
@@ -36,7 +37,7 @@ impl Pending {
     pub(crate) fn ask(&self, hash: KeyHash) -> Option<Ask> {
         let from = self.entries.partition_point(|entry| entry.hash < hash);
         let here = self.entries.get(from).is_some_and(|entry| entry.hash == hash);
-        if !here && !self.runs.may_know(hash) {
+        if !here && !self.runs.as_ref().is_some_and(|runs| runs.may_know(hash)) {
             return None;
         }
         let pending = told_of(&self.entries, hash);
@@ -66,7 +67,7 @@ impl Pending {
 
     /// The runs that there are from now on, and which entries are in them: they leave the list.
     pub(crate) fn publish(&mut self, runs: Arc<Runs>, written: &[LateEntry]) {
-        self.runs = runs;
+        self.runs = Some(runs);
         self.version += 1;
         self.entries.retain(|entry| written.binary_search(entry).is_err());
     }
@@ -86,15 +87,20 @@ impl Ask {
     /// Reads what runs may know, and says what is known of the hash. What cannot be read is told
     /// nothing of, and counted.
     pub(crate) fn confirm(&self) -> Told {
-        self.runs.look(self.hash).0.and(self.pending)
+        self.look().0.and(self.pending)
     }
 
     /// Up to which expiry the key must be hidden, so that nothing is told of it: also where it is
     /// already by a mark that is not in a run, which may not be on disk yet. What cannot be read
     /// may be any expiry until now.
     pub(crate) fn to_hide(&self, now_s: u32) -> Option<u32> {
-        let (told, is_whole) = self.runs.look(self.hash);
+        let (told, is_whole) = self.look();
         let known = told.and(self.pending).expired_s(0).max(self.pending.hidden_s());
         if is_whole { known } else { known.max(Some(now_s)) }
+    }
+
+    /// What the runs say, and whether all that may know the hash could be read.
+    fn look(&self) -> (Told, bool) {
+        self.runs.as_ref().map_or((Told::default(), true), |runs| runs.look(self.hash))
     }
 }
