@@ -109,10 +109,9 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
     let new = next_manifest(env, &old, &counted, &mut report)?;
     let mut catalog = Catalog::new(env.clone(), new, files);
 
-    keep::seal_whole(&mut counted, &hasher, time.now())?;
-    let remember_ms = remember_ms(options, &hasher);
     let now = time.now();
-    let remember = (remember_ms, options.late_pending);
+    keep::seal_whole(&mut counted, &hasher, now)?;
+    let remember = (remember_ms(options, &hasher), options.late_pending);
     let expired = Expired::open(&env.disk, &old, remember, now, &mut report)?;
     let mut records = Records::new(geometry, hasher, now, expired);
     records.rewrite_tail(&counted, &mut catalog, observer)?;
@@ -134,7 +133,7 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
         table.put(segment);
     }
     let dropped = records.dropped;
-    let (shards, remembered) = records.finish(remember_ms);
+    let (shards, remembered) = records.finish(remember.0);
     let parts = Parts {
         options: options.clone(),
         time,

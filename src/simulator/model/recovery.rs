@@ -132,8 +132,8 @@ impl Model {
         }
     }
 
-    /// What cannot be read, or has expired, may be any record that the key had since the entries that
-    /// must be there.
+    /// What cannot be read, or has expired, may be any record that the key had since the entries
+    /// that must be there.
     fn leave_open(&self, key: KeyId, page: &mut Page, least: u64) {
         let mut left = vec![&self.base[key]];
         for (number, entry) in (self.first..).zip(&self.log).filter(|(_, entry)| entry.key == key) {
