@@ -27,6 +27,10 @@ fn what_the_documentation_asks_is_answered() {
     let (disk, live) = (answer["disk_bytes"].as_f64(), answer["live_bytes"].as_f64());
     let ratio = disk.expect("a number") / live.expect("a number");
     assert!((1.0..1.3).contains(&ratio), "{ratio}");
+    assert_eq!(answer["late_memory_bytes"], 97_200_000, "a byte and a half of a day and a half");
+    let off = run("--rate 500/s --ttl 24h --response 2KiB --remember-late 0s --json");
+    let off: Value = serde_json::from_slice(&off.stdout).expect("JSON");
+    assert_eq!((&off["late_memory_bytes"], &off["late_disk_bytes"]), (&0.into(), &0.into()));
     let text = String::from_utf8(run("--rate 500/s --ttl 24h --response 2KiB").stdout);
     assert!(text.expect("UTF-8").contains("ulimit -n"), "1,600 files are many");
 }
@@ -106,6 +110,7 @@ fn the_formula_is_near_what_stores_take() {
                 response_bytes,
                 frames_per_batch: 1.0,
                 segment_bytes: 65_536.0,
+                remember_s: day,
             };
             let estimate = load.estimate();
             let steps = (3.0 * longest * load.requests_per_s) as u64;

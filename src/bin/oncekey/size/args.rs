@@ -43,6 +43,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value = "1", value_parser = at_least_one)]
     frames_per_batch: f64,
 
+    /// For how long after its expiry a key is remembered; 0s for not at all.
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = time)]
+    remember_late: f64,
+
     /// The size of a segment file.
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = segment)]
     segment: f64,
@@ -82,6 +86,7 @@ impl Args {
             response_bytes: self.response,
             frames_per_batch: self.frames_per_batch,
             segment_bytes: self.segment,
+            remember_s: self.remember_late,
         })
     }
 }
@@ -116,10 +121,15 @@ fn ttl(text: &str) -> Result<Ttl, String> {
             (time, Some(percent / 100.0))
         }
     };
-    let span: Span = time.trim().parse().map_err(|error: jiff::Error| error.to_string())?;
-    let span = span.to_duration(SpanRelativeTo::days_are_24_hours());
-    let ttl_s = span.map_err(|error| error.to_string())?.as_secs_f64();
+    let ttl_s = self::time(time)?;
     if ttl_s > 0.0 { Ok(Ttl { ttl_s, share }) } else { Err("a TTL is longer than nothing".into()) }
+}
+
+fn time(text: &str) -> Result<f64, String> {
+    let span: Span = text.trim().parse().map_err(|error: jiff::Error| error.to_string())?;
+    let span = span.to_duration(SpanRelativeTo::days_are_24_hours());
+    let seconds = span.map_err(|error| error.to_string())?.as_secs_f64();
+    if seconds >= 0.0 { Ok(seconds) } else { Err("a time is not less than nothing".into()) }
 }
 
 fn size(text: &str) -> Result<f64, String> {

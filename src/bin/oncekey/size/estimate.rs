@@ -18,6 +18,11 @@ const DEAD_SHARE: f64 = 0.5;
 const PACKED: f64 = 0.9;
 /// Bytes of memory the index takes for a record at most, on average between two growths.
 const INDEX_BYTES: f64 = 12.0;
+/// Bytes of memory and of disk that a remembered key takes once its record has expired, and by how
+/// much more keys there are at most than expired in the time that they are remembered for.
+const LATE_MEMORY: f64 = 1.5;
+const LATE_DISK: f64 = 14.0;
+const LATE_WINDOWS: f64 = 1.5;
 /// Nanoseconds that opening after a crash took for a record, and milliseconds in any case, on a
 /// busy machine: an upper bound.
 const OPEN_NS: f64 = 200.0;
@@ -43,6 +48,8 @@ pub(crate) struct Load {
     /// How many claims and completions share a batch, on average.
     pub(crate) frames_per_batch: f64,
     pub(crate) segment_bytes: f64,
+    /// For how long after its expiry a key is remembered.
+    pub(crate) remember_s: f64,
 }
 
 /// What it will take.
@@ -58,6 +65,9 @@ pub(crate) struct Estimate {
     /// Segment files, each of which the store keeps open.
     pub(crate) files: f64,
     pub(crate) index_bytes: f64,
+    /// What keys take that have expired and are remembered, at most.
+    pub(crate) late_memory_bytes: f64,
+    pub(crate) late_disk_bytes: f64,
     pub(crate) open_ms: f64,
 }
 
@@ -76,6 +86,7 @@ impl Load {
         let log = self.requests_per_s * log_s * request;
         let outlives = |class: &Class| (class.ttl_s - log_s).max(0.0);
         let packed = self.requests_per_s * self.sum(outlives) * (record + FOOTER_ENTRY) / PACKED;
+        let late = self.requests_per_s * self.remember_s * LATE_WINDOWS;
         let files = ((log + packed) / self.segment_bytes).ceil() + SEGMENTS_AROUND;
         Estimate {
             records,
@@ -84,6 +95,8 @@ impl Load {
             disk_bytes: files * self.segment_bytes,
             files,
             index_bytes: records * INDEX_BYTES,
+            late_memory_bytes: late * LATE_MEMORY,
+            late_disk_bytes: late * LATE_DISK,
             open_ms: OPEN_MS + records * OPEN_NS / 1e6,
         }
     }

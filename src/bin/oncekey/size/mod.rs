@@ -36,6 +36,7 @@ fn text(load: &Load, estimate: &Estimate) -> String {
         ("disk", format!("{} ({share:.2} times the records)", bytes(estimate.disk_bytes))),
         ("files", format!("{:.0} of {}", estimate.files, bytes(load.segment_bytes))),
         ("memory", format!("{} for the index", bytes(estimate.index_bytes))),
+        ("late retries", late(estimate)),
         ("written", format!("{} for each request", bytes(estimate.bytes_per_request))),
         ("open", format!("up to {:.1} s after a crash, on two busy cores", estimate.open_ms / 1e3)),
     ];
@@ -47,6 +48,13 @@ fn text(load: &Load, estimate: &Estimate) -> String {
     text
 }
 
+/// What the memory of expired keys takes beside all else.
+fn late(estimate: &Estimate) -> String {
+    let bytes = |bytes: f64| size(bytes as u64);
+    let (memory, disk) = (bytes(estimate.late_memory_bytes), bytes(estimate.late_disk_bytes));
+    format!("up to {memory} more of memory and {disk} of disk (--remember-late)")
+}
+
 #[derive(Debug, Serialize)]
 struct Json {
     records: u64,
@@ -55,6 +63,8 @@ struct Json {
     disk_bytes: u64,
     files: u64,
     index_bytes: u64,
+    late_memory_bytes: u64,
+    late_disk_bytes: u64,
     open_ms: u64,
 }
 
@@ -67,6 +77,8 @@ impl Json {
             disk_bytes: estimate.disk_bytes as u64,
             files: estimate.files as u64,
             index_bytes: estimate.index_bytes as u64,
+            late_memory_bytes: estimate.late_memory_bytes as u64,
+            late_disk_bytes: estimate.late_disk_bytes as u64,
             open_ms: estimate.open_ms as u64,
         }
     }
