@@ -21,7 +21,7 @@ const BENEATH: &str = "damage brought a forgotten record back; the model had not
                        beneath a claim whose time was over";
 const OFF: &str = "a memory of expired keys that was turned off remembered one at open";
 
-pub(super) const CORPUS: [(u64, Length, &str); 20] = [
+pub(super) const CORPUS: [(u64, Length, &str); 21] = [
     (36, Length::Short, EXPIRED),
     (155, Length::Short, AHEAD),
     (678, Length::Short, EXPIRED),
@@ -34,6 +34,7 @@ pub(super) const CORPUS: [(u64, Length, &str); 20] = [
     (4544, Length::Short, LATE),
     (8663, Length::Short, LATE),
     (14_735, Length::Short, OFF),
+    (2_016_557, Length::Short, LATE),
     (201, Length::Medium, LATE),
     (102_270, Length::Short, NO_PREFIX),
     (102_432, Length::Short, NO_PREFIX),

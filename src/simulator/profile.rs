@@ -196,6 +196,7 @@ impl Profile {
             keys: self.keys,
             syncs_each: self.interval.is_none(),
             refuses_late: self.refuses_late,
+            fails: matches!(self.weather, Weather::Faults | Weather::Full),
             rots: self.weather == Weather::Rot,
         }
     }

@@ -74,6 +74,8 @@ pub(crate) struct Rules {
     /// Whether every batch is synced before it is told.
     pub(crate) syncs_each: bool,
     pub(crate) refuses_late: bool,
+    /// Whether calls of the disk fail.
+    pub(crate) fails: bool,
     /// Whether files are damaged: the whole history is kept, since anything of it may be found.
     pub(crate) rots: bool,
 }
@@ -100,7 +102,8 @@ pub(crate) struct Model {
     /// All pages ever, where anything may be found again.
     history: Vec<(KeyId, Page)>,
     /// Of stores that sync in intervals: records of each key, the last few. A power cut may bring
-    /// back that there was one before a record that was forgotten.
+    /// back that there was one before a record that was forgotten. And of those whose disk fails:
+    /// where it does when a record leaves, an expiry before that one is all that is remembered.
     earlier: Vec<VecDeque<Done>>,
     highest_token: u64,
     /// Store time that is known to be in the log.
@@ -185,7 +188,7 @@ impl Model {
             change(page);
         });
         let page = self.pages[key].clone();
-        if !self.rules.syncs_each && page.done != before {
+        if (!self.rules.syncs_each || self.rules.fails) && page.done != before {
             let earlier = &mut self.earlier[key];
             earlier.extend(before);
             earlier.drain(..earlier.len().saturating_sub(EARLIER));
