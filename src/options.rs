@@ -144,7 +144,7 @@ impl Options {
         /// Default: false.
         refuse_late_retries: bool = refuse_late_retries;
         /// How long at least a key whose record expired is remembered once the record is gone, so
-        /// that a late retry is told as one ([`Claim::late_retry`](crate::Claim::late_retry)),
+        /// that a late retry is told as one ([`late_retry`](crate::ClaimContext::late_retry)),
         /// counted from the expiry; up to half as long again. It takes at most a byte and a half of
         /// memory and 14 bytes of disk a key. Zero turns it off, and what was remembered is
         /// forgotten at the next open. Default: 24 hours.
