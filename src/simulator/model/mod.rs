@@ -182,13 +182,13 @@ impl Model {
 
     /// Changes a page by a decision that goes to disk; returns the number after its entry.
     fn record(&mut self, key: KeyId, times: Times, change: impl FnOnce(&mut Page)) -> u64 {
-        let before = self.pages[key].done.clone();
+        let before: Vec<Done> = self.pages[key].dones().cloned().collect();
         self.change(key, |page| {
             page.ghost = None;
             change(page);
         });
         let page = self.pages[key].clone();
-        if (!self.rules.syncs_each || self.rules.fails) && page.done != before {
+        if (!self.rules.syncs_each || self.rules.fails) && page.dones().ne(&before) {
             let earlier = &mut self.earlier[key];
             earlier.extend(before);
             earlier.drain(..earlier.len().saturating_sub(EARLIER));
