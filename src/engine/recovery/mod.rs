@@ -95,9 +95,7 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
     let mut flights = Claims::replay(&mut census, &mut counted, &hasher)?;
     drop(census);
     refuse_damage(options, &report)?;
-    for remade in counted.iter().filter(|c| c.footer.is_some() && !c.segment.is_sealed()) {
-        remade.segment.seal()?;
-    }
+    seal_remade(&counted)?;
 
     let last_seen = counted.iter().map(last_time).fold(old.store_time, StoreTime::max);
     let time = StoreClock::resume(env.clock.clone(), leap_rules(options), Some(last_seen));
@@ -153,6 +151,12 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
     engine.publish_manifest(named)?;
     engine.free_left(&*env.disk, &old)?;
     Ok(Arc::new(engine))
+}
+
+/// Writes the footers that were made anew from their segments.
+fn seal_remade(counted: &[Counted]) -> Result<()> {
+    let remade = counted.iter().filter(|c| c.footer.is_some() && !c.segment.is_sealed());
+    remade.map(|counted| counted.segment.seal()).collect()
 }
 
 fn leap_rules(options: &Options) -> LeapRules {
