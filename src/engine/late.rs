@@ -21,6 +21,10 @@ use crate::ids::{KeyHash, StoreTime};
 use crate::late::{Ask, LateEntry, LateMemory, moment};
 use crate::log::FooterEntry;
 
+/// Entries of a run that weigh as much as one that leaves the index: no lock of a key is held for
+/// them, and where others want the core each breath may last as long as thousands of them.
+const ENTRIES_A_BREATH: usize = 16;
+
 #[derive(Debug)]
 pub(crate) struct Late {
     /// Held over I/O; shards are locked under it, and it under none.
@@ -131,7 +135,12 @@ impl Engine {
     /// Makes a run of all that is pending; whether that worked.
     fn write_run(&self, memory: &mut LateMemory, pace: &mut Pace) -> bool {
         let (pending, now) = (self.pending_entries(), self.time.now());
-        if memory.write_run(&pending, now, || pace.breathe(1)).is_err() {
+        let mut merged = 0_usize;
+        let breathe = || {
+            merged += 1;
+            pace.breathe(usize::from(merged.is_multiple_of(ENTRIES_A_BREATH)));
+        };
+        if memory.write_run(&pending, now, breathe).is_err() {
             self.counters.late_failures.add(1);
             return false;
         }
