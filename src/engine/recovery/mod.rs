@@ -155,8 +155,8 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
 
 /// Writes the footers that were made anew from their segments.
 fn seal_remade(counted: &[Counted]) -> Result<()> {
-    let remade = counted.iter().filter(|c| c.footer.is_some() && !c.segment.is_sealed());
-    remade.map(|counted| counted.segment.seal()).collect()
+    let mut remade = counted.iter().filter(|c| c.footer.is_some() && !c.segment.is_sealed());
+    remade.try_for_each(|counted| counted.segment.seal())
 }
 
 fn leap_rules(options: &Options) -> LeapRules {
