@@ -265,10 +265,7 @@ impl Engine {
             return Err(nothing_unresolved());
         };
         if !matches!(flight.state, State::Unresolved { .. }) {
-            return Err(Error::new(
-                ErrorKind::InFlight,
-                "the key is in flight, not unresolved: its holder decides",
-            ));
+            return Err(its_holder_decides());
         }
         let token = flight.token;
         drop(shard);
@@ -278,9 +275,13 @@ impl Engine {
                 self.complete(hash, token, response).map(|(_, ticket)| ticket).map_err(|e| e.0)
             }
         };
-        // The holder, or another who resolves, may have been faster.
+        // The holder, or another who resolves, may have been faster; or the attempt was taken back, and
+        // whoever took it over has been in flight since.
         resolved.map_err(|error| match error.kind() {
-            ErrorKind::LeaseLost => nothing_unresolved(),
+            ErrorKind::LeaseLost => match self.shard(hash).lock().flight(hash, scope, key) {
+                Some(flight) if flight.token != token => its_holder_decides(),
+                _ => nothing_unresolved(),
+            },
             _ => error,
         })
     }
@@ -308,6 +309,11 @@ impl Engine {
 
 fn held(flight: Option<&mut Flight>) -> Result<&mut Flight> {
     flight.filter(|flight| matches!(flight.state, State::Held { .. })).ok_or_else(lease_lost)
+}
+
+fn its_holder_decides() -> Error {
+    let what = "the key is in flight, not unresolved: its holder decides";
+    Error::new(ErrorKind::InFlight, what)
 }
 
 fn nothing_unresolved() -> Error {
