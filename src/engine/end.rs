@@ -275,8 +275,8 @@ impl Engine {
                 self.complete(hash, token, response).map(|(_, ticket)| ticket).map_err(|e| e.0)
             }
         };
-        // The holder, or another who resolves, may have been faster; or the attempt was taken back, and
-        // whoever took it over has been in flight since.
+        // The holder, or another who resolves, may have been faster; or the attempt was taken back,
+        // and whoever took it over has been in flight since.
         resolved.map_err(|error| match error.kind() {
             ErrorKind::LeaseLost => match self.shard(hash).lock().flight(hash, scope, key) {
                 Some(flight) if flight.token != token => its_holder_decides(),
