@@ -40,6 +40,7 @@ fn main() {
         ["child", "open", dir, keys, fresh] => {
             work::open(Path::new(dir), number(keys), number(fresh))
         }
+        ["child", "die", dir] => work::open_and_die(Path::new(dir)),
         ["child", "sync", dir, fresh] => work::open_sync(Path::new(dir), number(fresh)),
         // Whoever runs all benches as tests wants to know that they run.
         words if words.contains(&"--test") => run(&Args::small()),

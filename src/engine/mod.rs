@@ -68,7 +68,9 @@ pub(crate) use lookup::Found;
 pub(crate) use pace::Pace;
 pub use pause::CompactionPause;
 pub use prune::Pruned;
-pub(crate) use recovery::{Claims, Data, Directory, create, each_frame, look, record_of, recover};
+pub(crate) use recovery::{
+    Claims, Data, Directory, create, each_frame, look, name_of, record_of, recover,
+};
 pub use recovery::{DamageReport, RecoveryReport};
 pub(crate) use segment::{Contents, Segment};
 pub(crate) use signal::{Listener, Signal, Wakers};

@@ -5,13 +5,14 @@
 
 use hashbrown::HashTable;
 
-use super::census::{Census, Counted, each_frame};
+use super::census::{Census, Counted, each_frame, name_of};
+use super::keep;
 use crate::engine::batch::Ticket;
 use crate::engine::flight::{Flight, State};
 use crate::error::Result;
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::index::KeyHasher;
-use crate::log::{ClaimFrame, ClaimState, FLAG_RESTATEMENT, Frame, ScanOptions, SegmentKind};
+use crate::log::{ClaimFrame, ClaimState, FLAG_RESTATEMENT, Frame, SegmentKind};
 use crate::sabotage::{self, Bug};
 use crate::types::{Checkpoint, DropPolicy, Fingerprint, Key, Scope};
 
@@ -30,68 +31,90 @@ const fn spread(token: Token) -> u64 {
 }
 
 impl<'a> Claims<'a> {
-    /// Replays the log from the newest restatement on.
+    /// Replays the log from the newest restatement on. In the same pass the records are listed of
+    /// what may be sealed where it lies: each frame is decoded and checked once.
     pub(crate) fn replay(
         census: &mut Census<'_>,
         counted: &mut [Counted],
         hasher: &KeyHasher,
     ) -> Result<Vec<Flight>> {
+        let from = Self::first_stated(census, counted);
+        for unread in counted.iter_mut().skip(from).filter(|c| is_log(c) && c.data.is_none()) {
+            read_sealed(census, unread)?;
+        }
+        let mut claims = Claims::default();
+        let mut listed = Vec::new();
+        for (number, counted) in counted.iter().enumerate() {
+            let Some(data) = &counted.data else { continue };
+            let is_stated = number >= from && is_log(counted);
+            let mut listing = keep::listing(counted, data);
+            if !is_stated && listing.is_none() {
+                continue;
+            }
+            each_frame(&counted.segment, data, |offset, frame| {
+                let hash = name_of(&frame).map(|(scope, key)| hasher.hash(scope, key));
+                if is_stated {
+                    claims.apply(&frame, hash);
+                }
+                if let (Some(listing), Some(hash)) = (&mut listing, hash) {
+                    keep::list(&counted.segment, listing, (offset, &frame), hash);
+                }
+                Ok(())
+            })?;
+            listed.push((number, listing));
+        }
+        let flights = claims.into_flights();
+        for (number, listing) in listed {
+            if let Some(counted) = counted.get_mut(number) {
+                counted.listed = listing;
+            }
+        }
+        Ok(flights)
+    }
+
+    /// The segment that states all claims in flight for the last time; without one they are lost.
+    fn first_stated(census: &mut Census<'_>, counted: &[Counted]) -> usize {
         let restated = |c: &Counted| {
-            c.segment.kind == SegmentKind::Log
-                && c.first.is_some_and(|first| first.flags & FLAG_RESTATEMENT != 0)
+            is_log(c) && c.first.is_some_and(|first| first.flags & FLAG_RESTATEMENT != 0)
         };
         let newest = match sabotage::is_on(Bug::UndeadClaim) {
             false => counted.iter().rposition(restated),
             true => counted.iter().position(restated),
         };
-        let is_log = |c: &Counted| c.segment.kind == SegmentKind::Log;
-        let Some(from) = newest else {
+        newest.unwrap_or_else(|| {
             if let Some(last) = counted.iter().rfind(|c| is_log(c)) {
                 let name = last.segment.slot.file_name();
                 census.lose(&name, 0, 0, "no segment states the claims in flight: they are lost");
             }
-            return Ok(Vec::new());
-        };
-        for unread in counted.iter_mut().skip(from).filter(|c| is_log(c) && c.data.is_none()) {
-            read_sealed(census, unread)?;
-        }
-        let mut claims = Claims::default();
-        for counted in counted.iter().skip(from).filter(|c| is_log(c)) {
-            let Some(data) = &counted.data else { continue };
-            each_frame(&counted.segment, data, |_, frame| {
-                claims.apply(&frame, hasher);
-                Ok(())
-            })?;
-        }
-        Ok(claims.into_flights())
+            counted.len()
+        })
     }
 
-    /// Takes in the next frame of the log.
-    pub(crate) fn apply(&mut self, frame: &Frame<'a>, hasher: &KeyHasher) {
-        match frame {
-            Frame::Claim(claim) => self.claim(claim, hasher.hash(claim.scope, claim.key)),
-            Frame::Completion(done) => {
-                let hash = hasher.hash(done.scope, done.key);
+    /// Takes in the next frame of the log, with the hash of the key that it names ([`name_of`]).
+    pub(crate) fn apply(&mut self, frame: &Frame<'a>, hash: Option<KeyHash>) {
+        match (frame, hash) {
+            (Frame::Claim(claim), Some(hash)) => self.claim(claim, hash),
+            (Frame::Completion(done), Some(hash)) => {
                 if self.find(hash, done.scope, done.key).is_some_and(|known| known <= done.token) {
                     self.remove_key(hash, done.scope, done.key);
                 }
             }
-            Frame::Release { token } => {
+            (Frame::Release { token }, _) => {
                 if let Some((hash, claim)) = self.by_token(*token).copied() {
                     self.remove_key(hash, claim.scope, claim.key);
                 }
             }
-            Frame::Unresolved { token, since } => {
+            (Frame::Unresolved { token, since }, _) => {
                 if let Some((_, claim)) = self.by_token(*token) {
                     claim.state = ClaimState::Unresolved { since: *since };
                 }
             }
-            Frame::Checkpoint { token, name, data } => {
+            (Frame::Checkpoint { token, name, data }, _) => {
                 if let Some((_, claim)) = self.by_token(*token) {
                     claim.checkpoint = Some((name, data));
                 }
             }
-            Frame::Forget(_) => {}
+            (Frame::Forget(_) | Frame::Claim(_) | Frame::Completion(_), _) => {}
         }
     }
 
@@ -141,11 +164,14 @@ impl<'a> Claims<'a> {
     }
 }
 
+fn is_log(counted: &Counted) -> bool {
+    counted.segment.kind == SegmentKind::Log
+}
+
 /// Reads a sealed segment for the claims that its log states.
 fn read_sealed(census: &mut Census<'_>, sealed: &mut Counted) -> Result<()> {
     let end = sealed.footer.as_ref().map(|footer| footer.data_end);
-    let options = ScanOptions { whole_until: end, ..ScanOptions::default() };
-    let data = census.read(&sealed.segment, options)?;
+    let data = census.read(&sealed.segment, end)?;
     let name = sealed.segment.slot.file_name();
     for damage in &data.scan.damage {
         let what = format!("{}: claims stated there are lost", damage.reason);

@@ -90,6 +90,13 @@ fn segments(said: &[Vec<Said>]) -> Vec<Arc<Segment>> {
     said.iter().enumerate().map(make).collect()
 }
 
+/// A segment, with what the census may have kept of it.
+fn source(segment: &Arc<Segment>, kept: bool) -> Source {
+    let mut buffer = Vec::new();
+    let (_, entries) = segment.read_entries(&mut buffer).unwrap();
+    Source { segment: segment.clone(), entries: kept.then(|| entries.bytes().to_vec()) }
+}
+
 /// Of a store that does not remember what has expired.
 fn no_memory() -> Expired {
     Expired::off(SimDisk::new(), NOW)
@@ -140,8 +147,9 @@ proptest! {
     fn p7_at_once_it_is_as_one_by_one(
         said in prop::collection::vec(prop::collection::vec(said(), 0..30), 1..6),
         tokens in Just((1..200_u64).collect::<Vec<_>>()).prop_shuffle(),
-        groups in 1..20_usize,
+        rounds in 1..20_usize,
         workers in 1..4_usize,
+        kept in any::<u8>(),
     ) {
         let mut said = said;
         for (said, token) in said.iter_mut().flatten().zip(tokens) {
@@ -150,6 +158,11 @@ proptest! {
         let segments = segments(&said);
         let table = SegmentTable::default();
         segments.iter().for_each(|segment| table.put(segment.clone()));
+        let sources: Vec<Source> = segments
+            .iter()
+            .enumerate()
+            .map(|(number, segment)| source(segment, kept >> number & 1 == 1))
+            .collect();
         let shards = Engine::empty_shards();
         let told = Arc::new(Mutex::new(Vec::new()));
         let hears = told.clone();
@@ -158,7 +171,7 @@ proptest! {
         let loader = Loader {
             geometry: GEOMETRY,
             now: NOW,
-            segments: &segments,
+            sources: &sources,
             table: &table,
             shards: &shards,
             observer: &observer,
@@ -166,7 +179,7 @@ proptest! {
             tail: &[],
             expired: &expired,
         };
-        let loaded = loader.load_groups(groups, workers).unwrap();
+        let loaded = loader.load_rounds(rounds, workers).unwrap();
 
         let expected = one_by_one(&segments, &table);
         prop_assert_eq!(loaded.records, expected.len() as u64);
@@ -183,8 +196,8 @@ proptest! {
         }
         prop_assert_eq!(loaded.damage.len(), unreadable);
         let told = told.lock();
-        prop_assert_eq!(told.len(), groups * segments.len());
-        prop_assert!(told.iter().all(|step| step.total == (groups * segments.len()) as u64));
+        prop_assert_eq!(told.len(), rounds * segments.len());
+        prop_assert!(told.iter().all(|step| step.total == (rounds * segments.len()) as u64));
     }
 }
 
@@ -193,13 +206,14 @@ fn p10_no_frame_is_read_for_hashes_that_only_share_what_the_index_keeps() {
     let one = |key, token| Said { key, token, forget: false, expired: false, damaged: true };
     // Keys 0, 2 and 4 differ in the lowest bits of their hashes alone.
     let segments = segments(&[vec![one(0, 1), one(2, 2)], vec![one(4, 3)]]);
+    let sources: Vec<Source> = segments.iter().map(|segment| source(segment, false)).collect();
     let table = SegmentTable::default();
     let shards = Engine::empty_shards();
     let expired = no_memory();
     let loader = Loader {
         geometry: GEOMETRY,
         now: NOW,
-        segments: &segments,
+        sources: &sources,
         // It leads nowhere: whatever was read would be taken for damaged.
         table: &table,
         shards: &shards,
@@ -210,17 +224,4 @@ fn p10_no_frame_is_read_for_hashes_that_only_share_what_the_index_keeps() {
     };
     assert_eq!(loader.load().unwrap().records, 3);
     assert_eq!(shards[0].lock().index.candidates(GEOMETRY, hash(0)).iter().count(), 3);
-}
-
-#[test]
-fn groups_cover_every_shard_once() {
-    for groups in [1, 2, 3, 7, 1000, SHARDS] {
-        let (next, read) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let tasks = Tasks { groups, next, read };
-        let mut all = Vec::new();
-        while let Some(group) = tasks.take() {
-            all.extend(tasks.shards(group));
-        }
-        assert_eq!(all, (0..SHARDS).collect::<Vec<_>>());
-    }
 }
