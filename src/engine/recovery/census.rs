@@ -16,8 +16,9 @@ use crate::engine::segment::{Contents, NewEntry, Segment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::log::{
-    BatchHeader, FLAG_CLEAN, Footer, FooterHead, Frame, HeaderProblem, Manifest, Place,
-    SEGMENT_HEADER, Scan, ScanOptions, SegmentEntry, SegmentHeader, SegmentKind, frames,
+    BatchHeader, FLAG_CLEAN, Footer, FooterHead, Frame, FrameFault, HeaderProblem, Manifest, Place,
+    SEGMENT_HEADER, Scan, ScanOptions, ScannedBatch, SegmentEntry, SegmentHeader, SegmentKind,
+    frames,
 };
 use crate::progress::{Observer, Phase};
 use crate::sabotage::{self, Bug};
@@ -335,9 +336,19 @@ fn first_batch(data: &Data) -> Option<BatchHeader> {
 pub(crate) fn each_frame<'a>(
     segment: &Segment,
     data: &'a Data,
+    each: impl FnMut(u32, Frame<'a>) -> Result<()>,
+) -> Result<()> {
+    each_frame_in(segment, data, &data.scan.batches, each)
+}
+
+/// Hands every frame of some of the good batches to `each`, in order.
+pub(super) fn each_frame_in<'a>(
+    segment: &Segment,
+    data: &'a Data,
+    batches: &[ScannedBatch],
     mut each: impl FnMut(u32, Frame<'a>) -> Result<()>,
 ) -> Result<()> {
-    for batch in &data.scan.batches {
+    for batch in batches {
         let start = batch.offset as usize + crate::log::BATCH_HEADER;
         let end = start + batch.header.payload_len as usize;
         let payload = data.bytes.get(start..end).unwrap_or_default();
@@ -346,20 +357,33 @@ pub(crate) fn each_frame<'a>(
             match frame {
                 Ok((offset, _, frame)) => each(offset, frame)?,
                 Err(_) if sabotage::is_on(Bug::TornTail) => break,
-                // The batch's own checksum was right, so this was written so.
-                Err((offset, fault)) => {
-                    return Err(Error::new(
-                        ErrorKind::Corrupt,
-                        format!(
-                            "{} at offset {offset}: {fault}, in a batch whose checksum is right",
-                            segment.slot.file_name()
-                        ),
-                    ));
-                }
+                Err((offset, fault)) => return Err(malformed(segment, offset, &fault)),
             }
         }
     }
     Ok(())
+}
+
+/// The frame at an offset where one was found before.
+pub(super) fn frame_at<'a>(segment: &Segment, data: &'a Data, offset: u32) -> Result<Frame<'a>> {
+    let nonce = data.scan.batches.first().map_or(segment.nonce, |batch| batch.header.nonce);
+    let bytes = data.bytes.get(offset as usize..).unwrap_or_default();
+    match frames(bytes, Place { nonce, offset }, segment.base).next() {
+        Some(Ok((_, _, frame))) => Ok(frame),
+        Some(Err((offset, fault))) => Err(malformed(segment, offset, &fault)),
+        None => Err(malformed(segment, offset, &FrameFault::Malformed("no frame"))),
+    }
+}
+
+/// The batch's own checksum was right, so this was written so.
+fn malformed(segment: &Segment, offset: u32, fault: &FrameFault) -> Error {
+    Error::new(
+        ErrorKind::Corrupt,
+        format!(
+            "{} at offset {offset}: {fault}, in a batch whose checksum is right",
+            segment.slot.file_name()
+        ),
+    )
 }
 
 /// The scope and the key that a frame names.

@@ -5,15 +5,10 @@
 
 use hashbrown::HashTable;
 
-use super::census::{Census, Counted, each_frame, name_of};
-use super::keep;
 use crate::engine::batch::Ticket;
 use crate::engine::flight::{Flight, State};
-use crate::error::Result;
 use crate::ids::{KeyHash, StoreTime, Token};
-use crate::index::KeyHasher;
-use crate::log::{ClaimFrame, ClaimState, FLAG_RESTATEMENT, Frame, SegmentKind};
-use crate::sabotage::{self, Bug};
+use crate::log::{ClaimFrame, ClaimState, Frame};
 use crate::types::{Checkpoint, DropPolicy, Fingerprint, Key, Scope};
 
 /// The claims in flight, at most one a key, as frames say them: most of them have ended before a
@@ -31,66 +26,7 @@ const fn spread(token: Token) -> u64 {
 }
 
 impl<'a> Claims<'a> {
-    /// Replays the log from the newest restatement on. In the same pass the records are listed of
-    /// what may be sealed where it lies: each frame is decoded and checked once.
-    pub(crate) fn replay(
-        census: &mut Census<'_>,
-        counted: &mut [Counted],
-        hasher: &KeyHasher,
-    ) -> Result<Vec<Flight>> {
-        let from = Self::first_stated(census, counted);
-        for unread in counted.iter_mut().skip(from).filter(|c| is_log(c) && c.data.is_none()) {
-            read_sealed(census, unread)?;
-        }
-        let mut claims = Claims::default();
-        let mut listed = Vec::new();
-        for (number, counted) in counted.iter().enumerate() {
-            let Some(data) = &counted.data else { continue };
-            let is_stated = number >= from && is_log(counted);
-            let mut listing = keep::listing(counted, data);
-            if !is_stated && listing.is_none() {
-                continue;
-            }
-            each_frame(&counted.segment, data, |offset, frame| {
-                let hash = name_of(&frame).map(|(scope, key)| hasher.hash(scope, key));
-                if is_stated {
-                    claims.apply(&frame, hash);
-                }
-                if let (Some(listing), Some(hash)) = (&mut listing, hash) {
-                    keep::list(&counted.segment, listing, (offset, &frame), hash);
-                }
-                Ok(())
-            })?;
-            listed.push((number, listing));
-        }
-        let flights = claims.into_flights();
-        for (number, listing) in listed {
-            if let Some(counted) = counted.get_mut(number) {
-                counted.listed = listing;
-            }
-        }
-        Ok(flights)
-    }
-
-    /// The segment that states all claims in flight for the last time; without one they are lost.
-    fn first_stated(census: &mut Census<'_>, counted: &[Counted]) -> usize {
-        let restated = |c: &Counted| {
-            is_log(c) && c.first.is_some_and(|first| first.flags & FLAG_RESTATEMENT != 0)
-        };
-        let newest = match sabotage::is_on(Bug::UndeadClaim) {
-            false => counted.iter().rposition(restated),
-            true => counted.iter().position(restated),
-        };
-        newest.unwrap_or_else(|| {
-            if let Some(last) = counted.iter().rfind(|c| is_log(c)) {
-                let name = last.segment.slot.file_name();
-                census.lose(&name, 0, 0, "no segment states the claims in flight: they are lost");
-            }
-            counted.len()
-        })
-    }
-
-    /// Takes in the next frame of the log, with the hash of the key that it names ([`name_of`]).
+    /// Takes in the next frame of the log, with the hash of the key that it names ([`super::name_of`]).
     pub(crate) fn apply(&mut self, frame: &Frame<'a>, hash: Option<KeyHash>) {
         match (frame, hash) {
             (Frame::Claim(claim), Some(hash)) => self.claim(claim, hash),
@@ -126,9 +62,35 @@ impl<'a> Claims<'a> {
             Some(_) => self.remove_key(hash, claim.scope, claim.key),
             None => {}
         }
-        let at = spread(claim.token);
-        self.by_token.insert_unique(at, (hash, *claim), |(_, claim)| spread(claim.token));
-        self.by_key.insert_unique(hash.0, (hash, claim.token), |(hash, _)| hash.0);
+        self.insert(hash, *claim);
+    }
+
+    /// The hashes of the keys that are claimed.
+    pub(super) fn hashes(&self) -> HashTable<KeyHash> {
+        let mut hashes = HashTable::with_capacity(self.by_key.len());
+        for (hash, _) in &self.by_key {
+            hashes.insert_unique(hash.0, *hash, |hash| hash.0);
+        }
+        hashes
+    }
+
+    pub(super) fn has_token(&self, token: Token) -> bool {
+        self.by_token.find(spread(token), |(_, claim)| claim.token == token).is_some()
+    }
+
+    /// Takes in claims of other keys than those of these hashes, which are all that it has.
+    pub(super) fn absorb(&mut self, others: Self, own: &HashTable<KeyHash>) {
+        for (hash, claim) in others.by_token {
+            if own.find(hash.0, |known| *known == hash).is_none() {
+                self.insert(hash, claim);
+            }
+        }
+    }
+
+    fn insert(&mut self, hash: KeyHash, claim: ClaimFrame<'a>) {
+        let token = claim.token;
+        self.by_token.insert_unique(spread(token), (hash, claim), |(_, c)| spread(c.token));
+        self.by_key.insert_unique(hash.0, (hash, token), |(hash, _)| hash.0);
     }
 
     fn by_token(&mut self, token: Token) -> Option<&mut (KeyHash, ClaimFrame<'a>)> {
@@ -137,12 +99,15 @@ impl<'a> Claims<'a> {
 
     /// The token of a key's claim.
     fn find(&self, hash: KeyHash, scope: &[u8], key: &[u8]) -> Option<Token> {
-        let found = self.by_key.find(hash.0, |known| is_of(&self.by_token, known, scope, key));
+        let is_ours =
+            |known: &(KeyHash, _)| known.0 == hash && is_of(&self.by_token, known, scope, key);
+        let found = self.by_key.find(hash.0, is_ours);
         found.map(|(_, token)| *token)
     }
 
     fn remove_key(&mut self, hash: KeyHash, scope: &[u8], key: &[u8]) {
-        let is_ours = |known: &_| is_of(&self.by_token, known, scope, key);
+        let is_ours =
+            |known: &(KeyHash, _)| known.0 == hash && is_of(&self.by_token, known, scope, key);
         let Ok(entry) = self.by_key.find_entry(hash.0, is_ours) else { return };
         let ((_, token), _) = entry.remove();
         let claim = self.by_token.find_entry(spread(token), |(_, claim)| claim.token == token);
@@ -162,23 +127,6 @@ impl<'a> Claims<'a> {
         flights.sort_unstable_by_key(|flight| flight.token);
         flights
     }
-}
-
-fn is_log(counted: &Counted) -> bool {
-    counted.segment.kind == SegmentKind::Log
-}
-
-/// Reads a sealed segment for the claims that its log states.
-fn read_sealed(census: &mut Census<'_>, sealed: &mut Counted) -> Result<()> {
-    let end = sealed.footer.as_ref().map(|footer| footer.data_end);
-    let data = census.read(&sealed.segment, end)?;
-    let name = sealed.segment.slot.file_name();
-    for damage in &data.scan.damage {
-        let what = format!("{}: claims stated there are lost", damage.reason);
-        census.lose(&name, u64::from(damage.offset), u64::from(damage.bytes), &what);
-    }
-    sealed.data = Some(data);
-    Ok(())
 }
 
 /// Whether a claim, known by its key, is of this key: hashes may be equal.

@@ -46,6 +46,13 @@ pub(super) fn list(
     }
 }
 
+/// Lists what another list has, behind what is listed.
+pub(super) fn append(listing: &mut Contents, mut more: Contents) {
+    listing.entries.append(&mut more.entries);
+    listing.records += more.records;
+    listing.latest_expiry = listing.latest_expiry.max(more.latest_expiry);
+}
+
 /// Seals the segments that were in use, are whole, and have anything alive in them.
 pub(super) fn seal_whole(counted: &mut [Counted], now: StoreTime) -> Result<()> {
     let synced = synced_in(counted);

@@ -15,6 +15,7 @@ mod load;
 mod pile;
 mod read;
 mod records;
+mod replay;
 mod report;
 
 use std::collections::BTreeSet;
@@ -96,7 +97,7 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
         Census { disk, manifest: &old, report: &mut report, observer, workers, keep_bytes };
     let mut counted = census.take()?;
     let hasher = KeyHasher::new(&old.hash_key);
-    let mut flights = Claims::replay(&mut census, &mut counted, &hasher)?;
+    let mut flights = replay::replay(&mut census, &mut counted, &hasher)?;
     drop(census);
     refuse_damage(options, &report)?;
     seal_remade(&counted)?;
