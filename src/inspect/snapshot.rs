@@ -9,9 +9,7 @@ use super::reader::{
     self, Life, all_named, open_segment, read_data, read_first_batch, read_manifest,
 };
 use super::{Inspector, TRIES, changes_too_fast, resolve};
-use crate::engine::{
-    Claims, DamageReport, Data, Flight, Segment, each_frame, name_of, record_of,
-};
+use crate::engine::{Claims, DamageReport, Data, Flight, Segment, each_frame, name_of, record_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::index::KeyHasher;

@@ -101,11 +101,16 @@ mod tests {
     #[test]
     fn one_worker_goes_in_order_on_the_calling_thread_and_stops_at_an_error() {
         let (own, seen) = (std::thread::current().id(), parking_lot::Mutex::new(Vec::new()));
-        let failed = share(1, 9, || (), |(), piece| {
-            assert_eq!(std::thread::current().id(), own);
-            seen.lock().push(piece);
-            if piece == 3 { Err(Error::new(ErrorKind::Corrupt, "third")) } else { Ok(()) }
-        });
+        let failed = share(
+            1,
+            9,
+            || (),
+            |(), piece| {
+                assert_eq!(std::thread::current().id(), own);
+                seen.lock().push(piece);
+                if piece == 3 { Err(Error::new(ErrorKind::Corrupt, "third")) } else { Ok(()) }
+            },
+        );
         assert_eq!(failed.unwrap_err().to_string(), "third");
         assert_eq!(*seen.lock(), [0, 1, 2, 3]);
     }
@@ -113,11 +118,16 @@ mod tests {
     #[test]
     fn a_panic_of_a_thread_is_an_error_and_not_a_result_that_is_missing() {
         let (own, both) = (std::thread::current().id(), std::sync::Barrier::new(2));
-        let failed = share(2, 2, || (), |(), _| {
-            both.wait();
-            assert_eq!(std::thread::current().id(), own, "on purpose");
-            Ok(())
-        });
+        let failed = share(
+            2,
+            2,
+            || (),
+            |(), _| {
+                both.wait();
+                assert_eq!(std::thread::current().id(), own, "on purpose");
+                Ok(())
+            },
+        );
         assert_eq!(failed.unwrap_err().kind(), ErrorKind::Io);
     }
 }

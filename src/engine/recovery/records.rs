@@ -142,7 +142,8 @@ impl Records {
         observer: &Observer,
     ) -> Result<Vec<Arc<Segment>>> {
         let sealed = counted.into_iter().filter(|counted| counted.footer.is_some());
-        let source = |counted: Counted| Source { segment: counted.segment, entries: counted.entries };
+        let source =
+            |counted: Counted| Source { segment: counted.segment, entries: counted.entries };
         let mut sources: Vec<_> = sealed.map(source).collect();
         let rewritten = std::mem::take(&mut self.rewritten);
         sources.extend(rewritten.into_iter().map(|segment| Source { segment, entries: None }));

@@ -62,9 +62,8 @@ pub(super) fn replay(
 
 /// The segment that states all claims in flight for the last time; without one they are lost.
 fn first_stated(census: &mut Census<'_>, counted: &[Counted]) -> usize {
-    let restated = |c: &Counted| {
-        is_log(c) && c.first.is_some_and(|first| first.flags & FLAG_RESTATEMENT != 0)
-    };
+    let restated =
+        |c: &Counted| is_log(c) && c.first.is_some_and(|first| first.flags & FLAG_RESTATEMENT != 0);
     let newest = match sabotage::is_on(Bug::UndeadClaim) {
         false => counted.iter().rposition(restated),
         true => counted.iter().position(restated),
@@ -134,10 +133,15 @@ impl<'a> Log<'a> {
             let offset = ends * part / count;
             batches.partition_point(|batch| (batch.offset as usize) < offset)
         };
-        let (_, parts) = crew::share(workers, count, || (), |(), part| {
-            let end = if part + 1 == count { batches.len() } else { begin(part + 1) };
-            self.part(batches.get(begin(part)..end).unwrap_or_default(), listing.cloned())
-        })?;
+        let (_, parts) = crew::share(
+            workers,
+            count,
+            || (),
+            |(), part| {
+                let end = if part + 1 == count { batches.len() } else { begin(part + 1) };
+                self.part(batches.get(begin(part)..end).unwrap_or_default(), listing.cloned())
+            },
+        )?;
         Ok(parts)
     }
 
