@@ -122,18 +122,6 @@ pub(crate) struct FooterEntries<'a> {
     bytes: &'a [u8],
 }
 
-impl<'a> FooterEntries<'a> {
-    /// The entries in bytes that were read before.
-    pub(crate) fn of(bytes: &'a [u8]) -> Self {
-        Self { bytes }
-    }
-
-    /// The bytes of those that are left.
-    pub(crate) fn bytes(&self) -> &'a [u8] {
-        self.bytes
-    }
-}
-
 impl Iterator for FooterEntries<'_> {
     type Item = FooterEntry;
 

@@ -30,9 +30,6 @@ pub(crate) struct Counted {
     /// What its footer says, if it is sealed. One that had to be made again is not written before
     /// all damage is known: a good footer would hide what is lost from the next open.
     pub(crate) footer: Option<FooterHead>,
-    /// The bytes of the footer's entries, while they are kept: at most [`Census::keep_bytes`] of
-    /// all.
-    pub(crate) entries: Option<Vec<u8>>,
     /// The first batch, in a log segment that has one.
     pub(crate) first: Option<BatchHeader>,
     /// Its bytes and batches, if it had to be read.
@@ -54,8 +51,6 @@ pub(crate) struct Census<'a> {
     pub(crate) observer: &'a Observer,
     /// The most threads that may look at one time.
     pub(crate) workers: usize,
-    /// If all footers' entries take at most so much memory, they are kept for the index.
-    pub(crate) keep_bytes: usize,
 }
 
 /// What a look at a segment file found, whatever other segments say.
@@ -69,26 +64,8 @@ struct Look {
 
 enum Found {
     Nothing,
-    Footer { head: FooterHead, entries: Option<Vec<u8>>, first: Option<BatchHeader> },
+    Footer { head: FooterHead, first: Option<BatchHeader> },
     Data { start: Start, scan: Scan },
-}
-
-/// Memory for the entries of footers.
-struct Room {
-    limit: usize,
-    asked: AtomicUsize,
-}
-
-impl Room {
-    /// A copy of the bytes, if there is room for them and all before them.
-    fn keep(&self, bytes: &[u8]) -> Option<Vec<u8>> {
-        let asked = self.asked.fetch_add(bytes.len(), Ordering::Relaxed);
-        (asked.saturating_add(bytes.len()) <= self.limit).then(|| bytes.to_vec())
-    }
-
-    fn was_enough(&self) -> bool {
-        self.asked.load(Ordering::Relaxed) <= self.limit
-    }
 }
 
 impl Census<'_> {
@@ -96,11 +73,10 @@ impl Census<'_> {
     pub(crate) fn take(&mut self) -> Result<Vec<Counted>> {
         let manifest = self.manifest;
         let entries: Vec<_> = manifest.segments.iter().rev().collect();
-        let room = Room { limit: self.keep_bytes, asked: AtomicUsize::new(0) };
         let (seen, looker) = (AtomicUsize::new(0), &*self);
         let (_, looks) = crew::share(self.workers, entries.len(), Vec::new, |buffer, number| {
             let Some(entry) = entries.get(number) else { return Ok(None) };
-            let look = looker.look(entry, buffer, &room)?;
+            let look = looker.look(entry, buffer)?;
             let seen = seen.fetch_add(1, Ordering::Relaxed) + 1;
             looker.observer.tell(Phase::Segments, seen, entries.len());
             Ok(Some(look))
@@ -114,15 +90,12 @@ impl Census<'_> {
                 .map_or(Token(0), |first| first.synced);
             counted.extend(self.count(look, entry, synced)?);
         }
-        if !room.was_enough() {
-            counted.iter_mut().for_each(|counted| counted.entries = None);
-        }
         counted.reverse();
         Ok(counted)
     }
 
     /// Looks at one segment file, with memory for a footer that is used again.
-    fn look(&self, entry: &SegmentEntry, buffer: &mut Vec<u8>, room: &Room) -> Result<Look> {
+    fn look(&self, entry: &SegmentEntry, buffer: &mut Vec<u8>) -> Result<Look> {
         let (damage, repaired) = (Vec::new(), Vec::new());
         let mut look = Look { segment: None, found: Found::Nothing, damage, repaired };
         let Some(segment) = self.open(entry, &mut look)? else { return Ok(look) };
@@ -130,11 +103,10 @@ impl Census<'_> {
         if entry.sealed {
             match segment.look_for_entries(buffer)? {
                 Ok((head, entries)) => {
-                    let kept = room.keep(entries.bytes());
                     *segment.contents() = Contents::of_footer(&head, entries, segment.base);
                     segment.sealed.store(true, Ordering::Release);
                     let first = read_first_batch(&segment)?;
-                    look.found = Found::Footer { head, entries: kept, first };
+                    look.found = Found::Footer { head, first };
                     return Ok(look);
                 }
                 Err(fault) => {
@@ -198,16 +170,13 @@ impl Census<'_> {
         let counted = |footer, first| Counted {
             segment: segment.clone(),
             footer,
-            entries: None,
             first,
             data: None,
             listed: None,
         };
         match found {
             Found::Nothing => Ok(None),
-            Found::Footer { head, entries, first } => {
-                Ok(Some(Counted { entries, ..counted(Some(head), first) }))
-            }
+            Found::Footer { head, first } => Ok(Some(counted(Some(head), first))),
             Found::Data { start, scan } => {
                 // A compacted segment numbers its batches for itself: what the log says was synced
                 // is not about it.

@@ -3,8 +3,9 @@
 //! Shards are filled in rounds. Threads share the footers of a round, and gather the entries of its
 //! shards in piles; then they share the piles, put each in order, and lay it out shard by shard. A
 //! round has at most [`ROUND_ENTRIES`] entries of 16 bytes for each thread, whatever the store
-//! holds, so that is what opening takes beyond the index itself: 192 MiB a thread. If half of that
-//! is enough for all entries, the census has kept them; else the footers are read once a round.
+//! holds, so that is what opening takes beyond the index itself: 192 MiB a thread. The footers are
+//! read once a round, rather than kept: to read them again takes less time than memory that is
+//! touched for the first time.
 //!
 //! Only entries with the same 64 bits of hash can be of one key; for these alone the frames are
 //! read. The newest record of a key counts, and a forget hides what is older than itself. What
@@ -39,12 +40,6 @@ const ROUND_ENTRIES: usize = 12 << 20;
 /// With fewer entries a second thread is not worth its start.
 const ENTRIES_A_WORKER: u64 = 50_000;
 
-/// How many bytes of footers may be kept for so many workers: with as many in piles, they are what
-/// a round may have.
-pub(super) const fn keep_bytes(workers: usize) -> usize {
-    workers * (ROUND_ENTRIES / 2) * size_of::<Entry>()
-}
-
 /// What loading came to.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
@@ -53,20 +48,12 @@ pub(super) struct Loaded {
     pub(super) damage: Vec<DamageReport>,
 }
 
-/// A sealed segment that is loaded.
-#[derive(Debug)]
-pub(super) struct Source {
-    pub(super) segment: Arc<Segment>,
-    /// The bytes of its footer's entries, if they were kept.
-    pub(super) entries: Option<Vec<u8>>,
-}
-
 /// What is loaded, and how.
 pub(super) struct Loader<'a> {
     pub(super) geometry: Geometry,
     pub(super) now: StoreTime,
     /// Those in which anything is alive, or to be remembered.
-    pub(super) sources: &'a [Source],
+    pub(super) segments: &'a [Arc<Segment>],
     pub(super) table: &'a SegmentTable,
     pub(super) shards: &'a [LockedShard],
     pub(super) observer: &'a Observer,
@@ -88,7 +75,7 @@ impl Loader<'_> {
     }
 
     fn entries(&self) -> u64 {
-        self.sources.iter().map(|source| source.segment.contents().records).sum()
+        self.segments.iter().map(|segment| segment.contents().records).sum()
     }
 
     /// Fills the shards in so many rounds on so many threads.
@@ -97,7 +84,7 @@ impl Loader<'_> {
         let (spare, read) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
         let tell = || {
             let read = read.fetch_add(1, Ordering::Relaxed) + 1;
-            self.observer.tell(Phase::Index, read, self.sources.len() * rounds);
+            self.observer.tell(Phase::Index, read, self.segments.len() * rounds);
         };
         for round in 0..rounds {
             let plan = Plan::of(round * SHARDS / rounds..(round + 1) * SHARDS / rounds);
@@ -133,9 +120,9 @@ impl Loader<'_> {
             piles.begin(plan.piles(), in_pile + in_pile / 8);
             (piles, Vec::new())
         };
-        let pieces = self.sources.len() + usize::from(!self.tail.is_empty());
+        let pieces = self.segments.len() + usize::from(!self.tail.is_empty());
         let (states, _) = crew::share(workers, pieces, state, |(piles, buffer), piece| {
-            let Some(source) = self.sources.get(piece) else {
+            let Some(segment) = self.segments.get(piece) else {
                 for entry in self.tail {
                     if let Some(pile) = plan.pile_of(entry.hash) {
                         piles.add(pile, *entry);
@@ -143,11 +130,8 @@ impl Loader<'_> {
                 }
                 return Ok(());
             };
-            let entries = match &source.entries {
-                Some(bytes) => FooterEntries::of(bytes),
-                None => source.segment.read_entries(buffer)?.1,
-            };
-            self.gather_entries(&source.segment, entries, plan, piles);
+            let (_, entries) = segment.read_entries(buffer)?;
+            self.gather_entries(segment, entries, plan, piles);
             tell();
             Ok(())
         })?;

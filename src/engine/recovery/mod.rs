@@ -92,9 +92,7 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
     let old = read_manifest(env, options, &mut report)?;
     let observer = &options.observer;
     let (disk, workers) = (&*env.disk, crew::workers(env.threads));
-    let keep_bytes = load::keep_bytes(workers);
-    let mut census =
-        Census { disk, manifest: &old, report: &mut report, observer, workers, keep_bytes };
+    let mut census = Census { disk, manifest: &old, report: &mut report, observer, workers };
     let mut counted = census.take()?;
     let hasher = KeyHasher::new(&old.hash_key);
     let mut flights = replay::replay(&mut census, &mut counted, &hasher)?;

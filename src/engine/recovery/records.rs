@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::census::{Counted, each_frame, record_of};
 use super::late::{Expired, Remembered};
-use super::load::{Loader, Source};
+use super::load::Loader;
 use super::pile::Entry;
 use super::report::DamageReport;
 use crate::engine::Engine;
@@ -142,22 +142,20 @@ impl Records {
         observer: &Observer,
     ) -> Result<Vec<Arc<Segment>>> {
         let sealed = counted.into_iter().filter(|counted| counted.footer.is_some());
-        let source =
-            |counted: Counted| Source { segment: counted.segment, entries: counted.entries };
-        let mut sources: Vec<_> = sealed.map(source).collect();
-        let rewritten = std::mem::take(&mut self.rewritten);
-        sources.extend(rewritten.into_iter().map(|segment| Source { segment, entries: None }));
-        let found = sources.len();
+        let mut segments: Vec<_> = sealed.map(|counted| counted.segment).collect();
+        segments.append(&mut self.rewritten);
+        let found = segments.len();
         let (now, since) = (self.now, self.expired.since);
-        let lives_at = |segment: &Segment, time| segment.contents().is_alive(segment.base, time);
-        for source in sources.iter().filter(|source| lives_at(&source.segment, now)) {
-            self.table.put(source.segment.clone());
-        }
-        sources.retain(|source| lives_at(&source.segment, since));
+        let lives_at =
+            |segment: &Arc<Segment>, time| segment.contents().is_alive(segment.base, time);
+        segments.iter().filter(|segment| lives_at(segment, now)).for_each(|segment| {
+            self.table.put(segment.clone());
+        });
+        segments.retain(|segment| lives_at(segment, since));
         let loader = Loader {
             geometry: self.geometry,
             now,
-            sources: &sources,
+            segments: &segments,
             table: &self.table,
             shards: &self.shards,
             observer,
@@ -167,7 +165,6 @@ impl Records {
         };
         let mut loaded = loader.load()?;
         self.tail = Vec::new();
-        let mut segments: Vec<_> = sources.into_iter().map(|source| source.segment).collect();
         segments.retain(|segment| lives_at(segment, now));
         self.dropped = (found - segments.len()) as u64;
         self.count = loaded.records;

@@ -90,13 +90,6 @@ fn segments(said: &[Vec<Said>]) -> Vec<Arc<Segment>> {
     said.iter().enumerate().map(make).collect()
 }
 
-/// A segment, with what the census may have kept of it.
-fn source(segment: &Arc<Segment>, kept: bool) -> Source {
-    let mut buffer = Vec::new();
-    let (_, entries) = segment.read_entries(&mut buffer).unwrap();
-    Source { segment: segment.clone(), entries: kept.then(|| entries.bytes().to_vec()) }
-}
-
 /// Of a store that does not remember what has expired.
 fn no_memory() -> Expired {
     Expired::off(SimDisk::new(), NOW)
@@ -149,7 +142,6 @@ proptest! {
         tokens in Just((1..200_u64).collect::<Vec<_>>()).prop_shuffle(),
         rounds in 1..20_usize,
         workers in 1..4_usize,
-        kept in any::<u8>(),
     ) {
         let mut said = said;
         for (said, token) in said.iter_mut().flatten().zip(tokens) {
@@ -158,11 +150,6 @@ proptest! {
         let segments = segments(&said);
         let table = SegmentTable::default();
         segments.iter().for_each(|segment| table.put(segment.clone()));
-        let sources: Vec<Source> = segments
-            .iter()
-            .enumerate()
-            .map(|(number, segment)| source(segment, kept >> number & 1 == 1))
-            .collect();
         let shards = Engine::empty_shards();
         let told = Arc::new(Mutex::new(Vec::new()));
         let hears = told.clone();
@@ -171,7 +158,7 @@ proptest! {
         let loader = Loader {
             geometry: GEOMETRY,
             now: NOW,
-            sources: &sources,
+            segments: &segments,
             table: &table,
             shards: &shards,
             observer: &observer,
@@ -206,14 +193,13 @@ fn p10_no_frame_is_read_for_hashes_that_only_share_what_the_index_keeps() {
     let one = |key, token| Said { key, token, forget: false, expired: false, damaged: true };
     // Keys 0, 2 and 4 differ in the lowest bits of their hashes alone.
     let segments = segments(&[vec![one(0, 1), one(2, 2)], vec![one(4, 3)]]);
-    let sources: Vec<Source> = segments.iter().map(|segment| source(segment, false)).collect();
     let table = SegmentTable::default();
     let shards = Engine::empty_shards();
     let expired = no_memory();
     let loader = Loader {
         geometry: GEOMETRY,
         now: NOW,
-        sources: &sources,
+        segments: &segments,
         // It leads nowhere: whatever was read would be taken for damaged.
         table: &table,
         shards: &shards,
