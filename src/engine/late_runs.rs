@@ -53,8 +53,7 @@ impl Engine {
         if !self.late.is_on || is_over() || !self.is_run_due() {
             return false;
         }
-        let is_early =
-            self.time.monotonic_ms() < self.late.retry_at_ms.load(Ordering::Relaxed);
+        let is_early = self.time.monotonic_ms() < self.late.retry_at_ms.load(Ordering::Relaxed);
         // Whoever waits for something else has the core first.
         if is_early || !pace.is_hurried() && self.upkeep.is_hurried() {
             return false;

@@ -74,10 +74,33 @@ impl Pending {
             return;
         }
         self.reserve(added.len());
-        self.entries.extend_from_slice(added);
-        // Two lists in order, which this sort knows how to make one.
-        self.entries.sort();
+        self.merge(added);
         self.version += 1;
+    }
+
+    /// Takes entries in, which are in order and none of which is here, from the last one on: each
+    /// entry moves once.
+    fn merge(&mut self, mut added: &[LateEntry]) {
+        let mut known = self.entries.len();
+        self.entries.extend_from_slice(added);
+        let mut end = self.entries.len();
+        while let Some((last, before)) = added.split_last() {
+            let later = known.checked_sub(1).and_then(|at| self.entries.get(at)).copied();
+            let entry = match later.filter(|later| later > last) {
+                Some(later) => {
+                    known -= 1;
+                    later
+                }
+                None => {
+                    added = before;
+                    *last
+                }
+            };
+            end -= 1;
+            if let Some(place) = self.entries.get_mut(end) {
+                *place = entry;
+            }
+        }
     }
 
     /// Many shards grow at about the same time: less slack is less memory.

@@ -525,8 +525,7 @@ impl<'a> RunWriter<'a> {
         let (firsts, filters) = made.finish();
         let table = encode_table(&firsts, &filters);
         self.head.table_len = table.len() as u64;
-        self.head.table_checksum =
-            checksum(self.head.store, self.head.number, u32::MAX, &table);
+        self.head.table_checksum = checksum(self.head.store, self.head.number, u32::MAX, &table);
         self.bytes.extend(table);
         self.write_bytes(step)?;
         let Self { disk, file, head, .. } = self;
