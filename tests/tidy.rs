@@ -21,11 +21,12 @@ const UNFINISHED: [&str; 6] = [
     concat!("XX", "X"),
 ];
 
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 10] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "docs/architecture.md",
+    "docs/backends.md",
     "docs/benchmarks.md",
     "docs/dependencies.md",
     "docs/durability.md",
