@@ -27,8 +27,8 @@ pub enum ErrorKind {
     InFlight,
     /// The disk is full. Nothing was decided; what was claimed can still complete without a body.
     DiskFull,
-    /// The change was handed to the disk and its fate is unknown: treat the key as possibly
-    /// executed.
+    /// The change was handed to the disk, or sent to a server, and its fate is unknown: treat the
+    /// key as possibly executed.
     OutcomeUnknown,
     /// An earlier write or sync failed: the store refuses changes until it is opened anew.
     Poisoned,
@@ -44,6 +44,42 @@ pub enum ErrorKind {
     Corrupt,
     /// The operating system refused; nothing was changed.
     Io,
+    /// A [`Backend`](crate::backend::Backend) cannot be reached, or cannot answer now; nothing was
+    /// changed. The embedded store never says so.
+    Unavailable,
+}
+
+impl ErrorKind {
+    /// Whether the store, rather than the request or a lost race, is the reason: it cannot answer
+    /// this now, and nothing was changed by the call. Fail closed.
+    ///
+    /// ```
+    /// use oncekey::ErrorKind;
+    ///
+    /// assert!(ErrorKind::Poisoned.is_unavailable());
+    /// assert!(!ErrorKind::LeaseLost.is_unavailable());
+    /// assert!(!ErrorKind::OutcomeUnknown.is_unavailable()); // something may have been changed
+    /// ```
+    #[must_use]
+    pub const fn is_unavailable(self) -> bool {
+        match self {
+            Self::DiskFull
+            | Self::Poisoned
+            | Self::Closed
+            | Self::Locked
+            | Self::WrongStore
+            | Self::VersionTooNew
+            | Self::Corrupt
+            | Self::Io
+            | Self::Unavailable => true,
+            Self::InvalidInput
+            | Self::LimitExceeded
+            | Self::LeaseLost
+            | Self::NotFound
+            | Self::InFlight
+            | Self::OutcomeUnknown => false,
+        }
+    }
 }
 
 /// An error of the store. See [`Error::kind`] for what to do, and its `Display` text for what
@@ -62,7 +98,10 @@ struct Inner {
 }
 
 impl Error {
-    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+    /// An error of a [`Backend`](crate::backend::Backend): what a caller can do about it, and what
+    /// happened, for a person.
+    #[must_use]
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { inner: Arc::new(Inner { kind, message: message.into(), source: None }) }
     }
 

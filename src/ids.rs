@@ -13,6 +13,12 @@ use std::fmt;
 pub struct Token(pub(crate) u64);
 
 impl Token {
+    /// The token of a number that a [`Backend`](crate::backend::Backend) gave out.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
     /// The number, for a system that is fenced by it.
     #[must_use]
     pub const fn get(self) -> u64 {
@@ -31,6 +37,13 @@ impl fmt::Display for Token {
 pub struct StoreTime(pub(crate) u64);
 
 impl StoreTime {
+    /// The moment so many milliseconds after the Unix epoch, by the clock of a
+    /// [`Backend`](crate::backend::Backend).
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
     /// Milliseconds since the Unix epoch.
     #[must_use]
     pub const fn as_millis(self) -> u64 {

@@ -26,6 +26,7 @@
 //!   a simulator of the whole store that runs on them.
 //! - `cli`: the `oncekey` program.
 
+pub mod backend;
 mod clock;
 #[cfg(feature = "serde")]
 mod codec;

@@ -12,7 +12,7 @@ use parking_lot::MutexGuard;
 
 use super::Engine;
 use super::batch::Ticket;
-use super::flight::{Completed, Flight, State};
+use super::flight::{Completed, Flight, Owner, State};
 use super::lookup::{Searched, Spot};
 use super::shard::Shard;
 use super::signal::{Signal, Wakers};
@@ -71,6 +71,8 @@ pub(crate) struct Granted {
     pub(crate) attempt: u32,
     pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) late: Option<LateRecord>,
+    /// Whether its owner had won it before this call.
+    pub(crate) recognised: bool,
 }
 
 /// The record that a late retry came too late for.
@@ -214,6 +216,9 @@ impl Engine {
             }
             State::Held { .. } | State::Abandoned { .. } => {
                 let now_ms = self.time.monotonic_ms();
+                if flight.is_held_by(request.owner) {
+                    return Ok(self.recognise(flight, claim, now_ms, wakers));
+                }
                 if !flight.lease_is_over(now_ms) {
                     self.counters.in_flight.add(1);
                     return told(in_flight(flight, now_ms));
@@ -224,6 +229,33 @@ impl Engine {
                 self.take_over(flight, claim, waker, wakers)
             }
         }
+    }
+
+    /// The owner asks again for what it holds: its answer was lost. Leases live in memory, so
+    /// nothing is written.
+    fn recognise(
+        &self,
+        flight: &mut Flight,
+        claim: &OpenClaim,
+        now_ms: u64,
+        wakers: &mut Wakers,
+    ) -> Decided {
+        flight.state = State::Held { until_ms: claim.lease_end(now_ms), dropped: false };
+        if let Some(owner) = &mut flight.owner {
+            owner.again = true;
+        }
+        // Whoever waits must know of an earlier end of the lease.
+        flight.ring(wakers);
+        self.held.fetch_add(1, Ordering::Relaxed);
+        let granted = Granted {
+            hash: flight.hash,
+            token: flight.token,
+            attempt: flight.attempt,
+            checkpoint: flight.checkpoint.clone(),
+            late: None,
+            recognised: true,
+        };
+        Decided { decision: Decision::Claimed(granted), ticket: flight.ticket }
     }
 
     /// A lease ran out under the policy `Unresolved`: nobody runs until somebody resolves it.
@@ -281,12 +313,14 @@ impl Engine {
             flight.state = state;
             flight.ticket = ticket;
             flight.caller.clone_from(&claim.request.caller);
+            flight.owner = claim.request.owner.map(Owner::new);
         });
         flight.ring(wakers);
         self.held.fetch_add(1, Ordering::Relaxed);
         self.counters.takeovers.add(1);
         let checkpoint = flight.checkpoint.clone();
-        let granted = Granted { hash: flight.hash, token, attempt, checkpoint, late: None };
+        let (hash, late) = (flight.hash, None);
+        let granted = Granted { hash, token, attempt, checkpoint, late, recognised: false };
         Ok(Decided { decision: Decision::Claimed(granted), ticket })
     }
 
@@ -369,6 +403,7 @@ impl Engine {
             state: State::Held { until_ms: claim.lease_end(moment.monotonic_ms), dropped: false },
             checkpoint: None,
             caller: request.caller.clone(),
+            owner: request.owner.map(Owner::new),
             ticket: Ticket::DONE,
             replaces: past.0,
             ended: None,
@@ -388,6 +423,7 @@ impl Engine {
             attempt: 1,
             checkpoint: None,
             late: past.1,
+            recognised: false,
         };
         let ticket = flight.ticket;
         shard.add(flight);

@@ -148,21 +148,74 @@ impl Engine {
     pub(crate) fn take_back(&self, hash: KeyHash, token: Token) -> Result<()> {
         self.check_writable()?;
         let mut wakers = Wakers::default();
+        let shard = self.shard(hash).lock();
+        self.take_back_flight(shard, (hash, token), &mut wakers).map(|_| ())
+    }
+
+    /// Takes back a claim whose caller went away before it was told; unless another call of the
+    /// same owner may have told of it.
+    pub(crate) fn take_back_untold(&self, hash: KeyHash, token: Token) -> Result<()> {
+        self.check_writable()?;
+        let mut wakers = Wakers::default();
         let mut shard = self.shard(hash).lock();
         let flight = shard.flight_of(hash, token).ok_or_else(lease_lost)?;
+        if flight.owner.is_some_and(|owner| owner.again) {
+            return Ok(());
+        }
+        self.take_back_flight(shard, (hash, token), &mut wakers).map(|_| ())
+    }
+
+    fn take_back_flight(
+        &self,
+        mut shard: MutexGuard<'_, Shard>,
+        (hash, token): (KeyHash, Token),
+        wakers: &mut Wakers,
+    ) -> Result<Ticket> {
+        let flight = shard.flight_of(hash, token).ok_or_else(lease_lost)?;
+        if matches!(flight.state, State::Completing { .. }) {
+            return Err(lease_lost());
+        }
         if flight.attempt == 1 {
-            drop(shard);
-            return self.release(hash, token).map(|_| ());
+            return self.release_flight(shard, hash, token);
         }
-        if !matches!(flight.state, State::Completing { .. }) {
-            // It may have become unresolved meanwhile.
-            self.limits.change(flight, |flight| {
-                flight.policy = DropPolicy::Hold;
-                flight.state = State::Abandoned { at: self.time.latest() };
-            });
-            flight.ring(&mut wakers);
+        // It may have become unresolved meanwhile.
+        self.limits.change(flight, |flight| {
+            flight.policy = DropPolicy::Hold;
+            flight.state = State::Abandoned { at: self.time.latest() };
+        });
+        flight.ring(wakers);
+        Ok(flight.ticket)
+    }
+
+    /// A holder without a guard lets go of its claim: what [`abandon`](Self::abandon) does, told.
+    pub(crate) fn let_go_of(&self, hash: KeyHash, token: Token) -> Result<Ticket> {
+        self.check_writable()?;
+        let mut wakers = Wakers::default();
+        let mut shard = self.shard(hash).lock();
+        let flight = held(shard.flight_of(hash, token))?;
+        match flight.policy {
+            DropPolicy::Hold => {
+                if let State::Held { dropped, .. } = &mut flight.state {
+                    *dropped = true;
+                }
+                Ok(flight.ticket)
+            }
+            DropPolicy::Unresolved => {
+                self.mark_unresolved(flight, None, &mut wakers)?;
+                Ok(flight.ticket)
+            }
+            DropPolicy::Release => self.take_back_flight(shard, (hash, token), &mut wakers),
         }
-        Ok(())
+    }
+
+    /// Claims that are held without a guard, and whose lease is not over.
+    pub(crate) fn count_owned(&self) -> usize {
+        let now_ms = self.time.monotonic_ms();
+        let is_owned = |flight: &&Flight| {
+            let held = matches!(flight.state, State::Held { dropped: false, .. });
+            held && flight.owner.is_some() && !flight.lease_is_over(now_ms)
+        };
+        self.shards.iter().map(|shard| shard.lock().flights().filter(is_owned).count()).sum()
     }
 
     /// A holder lets go of its claim without having ended it. Returns whether anything was queued.
@@ -251,11 +304,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Resolves an unresolved attempt: by the response it should have had, or as never executed.
+    /// Resolves an unresolved attempt, whichever it is or the one of this token alone: by the
+    /// response it should have had, or as never executed.
     pub(crate) fn resolve(
         &self,
         scope: &Scope,
         key: &Key,
+        attempt: Option<Token>,
         response: Option<StoredResponse>,
     ) -> Result<Ticket> {
         self.check_writable()?;
@@ -264,6 +319,9 @@ impl Engine {
         let Some(flight) = shard.flight(hash, scope, key) else {
             return Err(nothing_unresolved());
         };
+        if attempt.is_some_and(|token| token != flight.token) {
+            return Err(nothing_unresolved());
+        }
         if !matches!(flight.state, State::Unresolved { .. }) {
             return Err(its_holder_decides());
         }

@@ -11,7 +11,9 @@ use super::lookup::Spot;
 use super::signal::{Signal, Wakers};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::log::{ClaimFrame, ClaimState};
-use crate::types::{Caller, Checkpoint, DropPolicy, Fingerprint, Key, Scope, StoredResponse};
+use crate::types::{
+    Caller, Checkpoint, DropPolicy, Fingerprint, Key, OwnerId, Scope, StoredResponse,
+};
 
 #[derive(Debug)]
 pub(crate) struct Flight {
@@ -27,12 +29,22 @@ pub(crate) struct Flight {
     pub(crate) state: State,
     pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) caller: Option<Box<Caller>>,
+    /// Who claimed it, if there is no guard: a repeated claim of theirs is told of this one.
+    pub(crate) owner: Option<Owner>,
     /// The batch that makes the newest decision about this flight durable.
     pub(crate) ticket: Ticket,
     /// The expired record that a completion will replace.
     pub(crate) replaces: Option<Spot>,
     /// Waiters for the end of this claim; made by the first of them.
     pub(crate) ended: Option<Arc<Signal>>,
+}
+
+/// Who holds a claim without a guard.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Owner {
+    pub(crate) id: OwnerId,
+    /// Whether it has claimed the key again: then more than one call may have told of the claim.
+    pub(crate) again: bool,
 }
 
 #[derive(Debug)]
@@ -60,7 +72,19 @@ pub(crate) struct Completed {
     pub(crate) response: StoredResponse,
 }
 
+impl Owner {
+    pub(crate) fn new(id: OwnerId) -> Self {
+        Self { id, again: false }
+    }
+}
+
 impl Flight {
+    /// Whether this owner holds the claim, and has not let go of it.
+    pub(crate) fn is_held_by(&self, owner: Option<OwnerId>) -> bool {
+        let held = matches!(self.state, State::Held { dropped: false, .. });
+        held && owner.is_some() && self.owner.map(|owner| owner.id) == owner
+    }
+
     pub(crate) fn is_for(&self, scope: &Scope, key: &Key) -> bool {
         self.scope == *scope && self.key == *key
     }

@@ -38,6 +38,7 @@ impl Spares {
             flight.state = State::Abandoned { at: StoreTime(0) };
             flight.checkpoint = None;
             flight.caller = None;
+            flight.owner = None;
             flight.ended = None;
         }
         let mut boxes = self.boxes.lock();

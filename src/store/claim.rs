@@ -68,6 +68,10 @@ impl ClaimContext {
         &self.key
     }
 
+    pub(crate) fn operation(&self) -> Option<Arc<str>> {
+        self.operation.clone()
+    }
+
     /// Moves the lease's end to this long from now. Nothing is written: leases live in memory.
     ///
     /// # Errors
@@ -140,6 +144,13 @@ impl Claim {
     #[must_use]
     pub fn context(&self) -> &ClaimContext {
         self
+    }
+
+    /// Ends the guard and leaves the claim as it is: its owner names it by its token.
+    pub(crate) fn into_context(mut self) -> ClaimContext {
+        let context = self.context.take().expect(HAS_CONTEXT);
+        context.inner.let_go();
+        context
     }
 
     /// Ends the guard: its claim was ended, or is lost.

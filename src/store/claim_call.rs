@@ -119,8 +119,13 @@ impl Deciding {
         Ok(self.ticket())
     }
 
+    /// Whether this call has won the key, rather than an earlier one of the same owner.
     fn won(&self) -> bool {
-        matches!(&self.decided, Some(decided) if matches!(decided.decision, Decision::Claimed(_)))
+        let won = |decided: &Decided| match &decided.decision {
+            Decision::Claimed(granted) => !granted.recognised,
+            _ => false,
+        };
+        self.decided.as_ref().is_some_and(won)
     }
 
     /// What must be on disk before the decision is told. That somebody is in flight may be told at
@@ -178,7 +183,9 @@ impl Drop for Deciding {
         let Ok(inner) = self.inner() else { return };
         // If the store is poisoned there is nothing to take back: the outcome is unknown to
         // everyone.
-        if inner.engine.take_back(granted.hash, granted.token).is_ok() {
+        // What an earlier call won may have been told.
+        if !granted.recognised && inner.engine.take_back_untold(granted.hash, granted.token).is_ok()
+        {
             inner.engine.nudge();
         }
         inner.let_go();

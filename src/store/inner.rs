@@ -124,7 +124,10 @@ impl Inner {
         let start_ms = self.engine.time.monotonic_ms();
         let mut guard = self.released.0.lock();
         loop {
-            let held = self.engine.held.load(Ordering::Acquire);
+            let held = match self.engine.held.load(Ordering::Acquire) {
+                0 => self.engine.count_owned(),
+                held => held,
+            };
             let waited_ms = self.engine.time.monotonic_ms().saturating_sub(start_ms);
             if held == 0 || waited_ms >= limit_ms {
                 return held;

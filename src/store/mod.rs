@@ -14,6 +14,7 @@ mod flight_call;
 mod inner;
 mod once;
 mod outcome;
+mod plain;
 mod record;
 mod unresolved;
 
@@ -29,7 +30,8 @@ pub use flight_call::FlightCall;
 pub(crate) use inner::{Creation, Inner};
 pub use once::{Abort, OnceCall, OnceError};
 pub use outcome::{InFlight, Late, Mismatch, Outcome};
-pub use record::{Entry, Record};
+pub(crate) use plain::Named;
+pub use record::{Entry, Record, RecordParts};
 pub use unresolved::{Resolution, Unresolved};
 
 #[cfg(any(test, feature = "simulation"))]
@@ -166,7 +168,7 @@ impl Store {
             Resolution::Completed(response) => Some(response),
             Resolution::NotExecuted => None,
         };
-        let decided = self.inner.engine.resolve(scope, key, response);
+        let decided = self.inner.engine.resolve(scope, key, None, response);
         Pending::new(self.inner.clone(), decided.map(|ticket| ((), ticket)))
     }
 

@@ -89,6 +89,13 @@ pub struct Mismatch {
 }
 
 impl Mismatch {
+    /// What a [`Backend`](crate::backend::Backend) found to differ, and whether the first request
+    /// is still in flight or unresolved.
+    #[must_use]
+    pub const fn new(difference: Difference, in_flight: bool) -> Self {
+        Self { difference, in_flight }
+    }
+
     /// What differs from the first request.
     #[must_use]
     pub fn differs_in(&self) -> Difference {
@@ -111,6 +118,13 @@ pub struct Late {
 impl Late {
     pub(crate) fn new(record: LateRecord) -> Self {
         Self { record }
+    }
+
+    /// A record that a [`Backend`](crate::backend::Backend) knows to have expired; when it was
+    /// completed may be forgotten.
+    #[must_use]
+    pub const fn from_times(completed_at: Option<StoreTime>, expired_at: StoreTime) -> Self {
+        Self { record: LateRecord { completed_at, expired_at } }
     }
 
     /// When the key was completed (or abandoned). `None` if its record is gone and the key is only

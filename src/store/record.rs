@@ -14,7 +14,34 @@ pub struct Record {
     replayed: bool,
 }
 
+/// What a [`Backend`](crate::backend::Backend) makes a [`Record`] of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordParts {
+    /// The fencing token it was completed under.
+    pub token: Token,
+    /// The attempt that completed it.
+    pub attempt: u32,
+    /// What the request was.
+    pub fingerprint: Fingerprint,
+    /// When it was completed.
+    pub completed_at: StoreTime,
+    /// Until when it is replayed.
+    pub expires_at: StoreTime,
+    /// The response, byte for byte as it was completed.
+    pub response: StoredResponse,
+}
+
 impl Record {
+    /// A record of a [`Backend`](crate::backend::Backend)'s own; `replayed` says whether it was
+    /// completed before this call, rather than by it.
+    #[must_use]
+    pub fn from_parts(parts: RecordParts, replayed: bool) -> Self {
+        let RecordParts { token, attempt, fingerprint, completed_at, expires_at, response } = parts;
+        let completed =
+            Completed { token, attempt, fingerprint, completed_at, expires_at, response };
+        Self::new(Arc::new(completed), replayed)
+    }
+
     pub(crate) fn new(completed: Arc<Completed>, replayed: bool) -> Self {
         Self { completed, replayed }
     }

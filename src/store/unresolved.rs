@@ -15,13 +15,9 @@ pub struct Unresolved {
 }
 
 impl Unresolved {
-    pub(crate) fn new(
-        scope: Scope,
-        key: Key,
-        token: Token,
-        attempt: u32,
-        since: StoreTime,
-    ) -> Self {
+    /// An attempt that a [`Backend`](crate::backend::Backend) knows to be unresolved.
+    #[must_use]
+    pub fn new(scope: Scope, key: Key, token: Token, attempt: u32, since: StoreTime) -> Self {
         Self { name: Box::new((scope, key)), token, attempt, since }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Caller, DropPolicy, Fingerprint, Key, Scope};
+use super::{Caller, DropPolicy, Fingerprint, Key, OwnerId, Scope};
 
 /// A request to execute a key: whose it is, what it would do, and how its record is to be kept.
 ///
@@ -26,6 +26,31 @@ pub struct ClaimRequest {
     pub(crate) ttl: Option<Duration>,
     pub(crate) lease: Option<Duration>,
     pub(crate) on_drop: Option<DropPolicy>,
+    /// Who claims, if it claims without a guard.
+    pub(crate) owner: Option<OwnerId>,
+}
+
+/// What a request says, for those who write a [`Backend`](crate::backend::Backend). What is `None`
+/// was left to the backend.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct RequestParts<'a> {
+    /// Whose key it is.
+    pub scope: &'a Scope,
+    /// Which key.
+    pub key: &'a Key,
+    /// What is being done.
+    pub operation: Option<&'a str>,
+    /// What retries must repeat.
+    pub fingerprint: &'a Fingerprint,
+    /// Who asks.
+    pub caller: Option<&'a Caller>,
+    /// How long the record is replayed, counted from completion.
+    pub ttl: Option<Duration>,
+    /// Until when nobody may take the claim over, counted from the claim.
+    pub lease: Option<Duration>,
+    /// What becomes of the claim if nobody ends it.
+    pub on_drop: Option<DropPolicy>,
 }
 
 impl ClaimRequest {
@@ -42,6 +67,7 @@ impl ClaimRequest {
             ttl: None,
             lease: None,
             on_drop: None,
+            owner: None,
         }
     }
 
@@ -96,5 +122,20 @@ impl ClaimRequest {
     pub fn on_drop(mut self, policy: DropPolicy) -> Self {
         self.on_drop = Some(policy);
         self
+    }
+
+    /// All that the request says.
+    #[must_use]
+    pub fn parts(&self) -> RequestParts<'_> {
+        RequestParts {
+            scope: &self.scope,
+            key: &self.key,
+            operation: self.operation.as_deref(),
+            fingerprint: &self.fingerprint,
+            caller: self.caller.as_deref(),
+            ttl: self.ttl,
+            lease: self.lease,
+            on_drop: self.on_drop,
+        }
     }
 }

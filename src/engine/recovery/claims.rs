@@ -196,6 +196,7 @@ fn flight_of(claim: &ClaimFrame<'_>, name: (Scope, Key), hash: KeyHash) -> Fligh
         },
         checkpoint: claim.checkpoint.map(|(name, data)| Checkpoint::from_disk(name, data)),
         caller: None,
+        owner: None,
         ticket: Ticket::DONE,
         replaces: None,
         ended: None,
