@@ -24,6 +24,7 @@
 //! - `serde`: typed payloads (`StoredResponse::encode`, `StoredResponse::decode`).
 //! - `simulation`: a simulated disk, clock and randomness (the module `simulation`), for tests; and
 //!   a simulator of the whole store that runs on them.
+//! - `http`: a tower layer that gives an HTTP service idempotency keys (the module `http`).
 //! - `cli`: the `oncekey` program.
 
 pub mod backend;
@@ -34,6 +35,8 @@ mod disk;
 mod engine;
 mod error;
 mod expiry;
+#[cfg(feature = "http")]
+pub mod http;
 mod ids;
 mod index;
 mod inspect;

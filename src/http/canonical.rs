@@ -149,8 +149,12 @@ mod tests {
         for body in BAD {
             assert_eq!(canonical(body), None, "{body}");
         }
-        assert!(canonical(r#"{"text": "90071992547409931234567 1e9 \" 1e9", "ok": true}"#).is_some());
-        assert!(canonical("[123456789012345, -0.12345678901234, true, false, \"e1\", 1]").is_some());
+        assert!(
+            canonical(r#"{"text": "90071992547409931234567 1e9 \" 1e9", "ok": true}"#).is_some()
+        );
+        assert!(
+            canonical("[123456789012345, -0.12345678901234, true, false, \"e1\", 1]").is_some()
+        );
     }
 
     #[test]
@@ -165,7 +169,8 @@ mod tests {
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
             any::<i32>().prop_map(Value::from),
-            (-9_999_999_i64..9_999_999).prop_map(|cents| Value::from(cents as f64 / 100.0)),
+            // Whole numbers have one form, and two values: 1.0 and 1.
+            (-99_999_i64..99_999).prop_map(|n| Value::from((n * 100 + 25) as f64 / 100.0)),
             ".{0,8}".prop_map(Value::from),
         ];
         leaf.prop_recursive(4, 32, 6, |inner| {

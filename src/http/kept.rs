@@ -260,7 +260,9 @@ mod tests {
 
     #[test]
     fn a_plain_response_of_another_user_is_not_read() {
-        for body in [&b""[..], b"charged", b"\x02\x01\0\0\0\0", b"\x01\x04\0\0\0\0", b"\x01\0\0\0\0\0x"] {
+        for body in
+            [&b""[..], b"charged", b"\x02\x01\0\0\0\0", b"\x01\x04\0\0\0\0", b"\x01\0\0\0\0\0x"]
+        {
             let stored = StoredResponse::new(body).with_status(200);
             assert_eq!(KeptResponse::decode(&stored), None, "{body:?}");
         }

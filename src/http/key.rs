@@ -281,7 +281,10 @@ mod tests {
         assert_eq!(read(&policy, &[b"short"]), length(16, 64));
         let policy = KeyPolicy::new().format(KeyFormat::Uuid);
         assert_eq!(read(&policy, &[b"8e03978e-40d5-43e8-bc93-6894a57f932"]), Err(KeyError::Format));
-        assert_eq!(read(&policy, &[b"8e03978e+40d5-43e8-bc93-6894a57f9324"]), Err(KeyError::Format));
+        assert_eq!(
+            read(&policy, &[b"8e03978e+40d5-43e8-bc93-6894a57f9324"]),
+            Err(KeyError::Format)
+        );
         assert!(read(&policy, &[b"8e03978e-40d5-43e8-bc93-6894a57f9324"]).is_ok());
         let policy = KeyPolicy::new().format(KeyFormat::custom(|key| key.starts_with("ord_")));
         assert_eq!(read(&policy, &[b"x"]), Err(KeyError::Format));

@@ -184,7 +184,9 @@ impl ProblemKind {
                  stream, and cannot be repeated."
             }
             Self::OutcomeUnknown => "Repeat the request with the same Idempotency-Key.",
-            Self::HandlerFailed => "Repeat the request with the same Idempotency-Key to learn more.",
+            Self::HandlerFailed => {
+                "Repeat the request with the same Idempotency-Key to learn more."
+            }
             Self::ScopeMissing => "Authenticate the request.",
             Self::BodyTooLarge => "A request with an Idempotency-Key must have a smaller body.",
             Self::BodyTimeout | Self::BodyUnreadable => "Nothing was executed. Repeat the request.",

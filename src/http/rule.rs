@@ -326,7 +326,8 @@ mod tests {
     fn event_streams_and_upgrades_are_streams() {
         let rule = Rule::new();
         let is_stream = |status: u16, media_type: &str| {
-            let response = http::Response::builder().status(status).header(CONTENT_TYPE, media_type);
+            let response =
+                http::Response::builder().status(status).header(CONTENT_TYPE, media_type);
             rule.is_stream(&response.body(()).expect("a response").into_parts().0)
         };
         assert!(is_stream(200, "Text/Event-Stream; charset=utf-8"));
