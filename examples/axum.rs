@@ -21,10 +21,11 @@ use oncekey::{Scope, Store};
 use serde_json::{Value, json};
 
 /// The service.
-pub fn app(store: Store, gateway: Gateway) -> Router {
+pub fn app(store: Store, gateway: Gateway) -> oncekey::Result<Router> {
     let idempotency = IdempotencyLayer::new(store, |request| account(&request.headers))
-        .route_of(|request| Some(request.extensions.get::<MatchedPath>()?.as_str().to_owned()));
-    Router::new().route("/v1/charges", post(charge)).layer(idempotency).with_state(gateway)
+        .route_of(|request| Some(request.extensions.get::<MatchedPath>()?.as_str().to_owned()))
+        .documentation("https://developer.example.com/idempotency")?;
+    Ok(Router::new().route("/v1/charges", post(charge)).layer(idempotency).with_state(gateway))
 }
 
 /// Whose request it is: the key belongs to whoever authenticated, never to whom the request names.
@@ -75,11 +76,11 @@ impl Gateway {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let store = Store::open_or_create("state/idempotency")?;
-    let app = app(store.clone(), Gateway::new(Duration::from_millis(300)));
+    let app = app(store.clone(), Gateway::new(Duration::from_millis(300)))?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
     axum::serve(listener, app).with_graceful_shutdown(interrupted()).await?;
     // What was claimed may complete; what a client hung up on does so too.
-    store.close(Duration::from_secs(10)).await;
+    store.close(Duration::from_secs(10)).await?;
     Ok(())
 }
 

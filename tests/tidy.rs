@@ -21,7 +21,7 @@ const UNFINISHED: [&str; 6] = [
     concat!("XX", "X"),
 ];
 
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 10] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -30,6 +30,7 @@ const DOCUMENTS: [&str; 9] = [
     "docs/dependencies.md",
     "docs/durability.md",
     "docs/format.md",
+    "docs/http.md",
     "docs/testing.md",
 ];
 
@@ -78,7 +79,7 @@ fn sources_below(folder: &Path, found: &mut Vec<String>) {
 
 fn sources() -> Vec<String> {
     let mut found = Vec::new();
-    for folder in ["src", "tests", "benches"] {
+    for folder in ["src", "tests", "benches", "examples"] {
         sources_below(&root().join(folder), &mut found);
     }
     found.sort();

@@ -10,7 +10,7 @@ use http::{Method, StatusCode, response};
 use super::{FingerprintParts, HeaderPolicy, Profile, ResultPolicy};
 use crate::types::DropPolicy;
 
-const DEFAULT_WAIT: Duration = Duration::from_secs(5);
+const DEFAULT_WAIT: Duration = Duration::from_secs(2);
 const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_MAX_REQUEST_BYTES: usize = 1 << 20;
 const DEFAULT_MAX_RESPONSE_BYTES: usize = 1 << 20;
@@ -142,7 +142,7 @@ impl Rule {
         self
     }
 
-    /// How long a request waits for another one with its key before it is told to come back: 5
+    /// How long a request waits for another one with its key before it is told to come back: 2
     /// seconds unless chosen. Zero answers at once, as the draft has it; many clients do not repeat
     /// after a 409.
     #[must_use]
