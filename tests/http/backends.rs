@@ -38,14 +38,17 @@ impl Faulty {
         script.remove(at).map(|(_, strikes)| strikes)
     }
 
-    async fn through<T>(&self, verb: &str, call: impl Future<Output = Result<T>>) -> Result<T> {
+    async fn through<F, T>(&self, verb: &str, call: impl FnOnce() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
         match self.strike(verb) {
             Some(Strikes::Before(kind)) => Err(Error::new(kind, "on purpose")),
             Some(Strikes::After(kind)) => {
-                call.await?;
+                call().await?;
                 Err(Error::new(kind, "on purpose"))
             }
-            None => call.await,
+            None => call().await,
         }
     }
 }
@@ -56,7 +59,7 @@ impl Backend for Faulty {
     }
 
     async fn claim(&self, owner: OwnerId, request: ClaimRequest) -> Result<Outcome> {
-        self.through("claim", Backend::claim(&self.store, owner, request)).await
+        self.through("claim", || Backend::claim(&self.store, owner, request)).await
     }
 
     async fn wait(
@@ -65,35 +68,35 @@ impl Backend for Faulty {
         request: ClaimRequest,
         limit: Duration,
     ) -> Result<Outcome> {
-        self.through("claim", self.store.wait(owner, request, limit)).await
+        self.through("claim", || self.store.wait(owner, request, limit)).await
     }
 
     async fn complete(&self, claim: &ClaimId, response: StoredResponse) -> Result<Record> {
-        self.through("complete", self.store.complete(claim, response)).await
+        self.through("complete", || self.store.complete(claim, response)).await
     }
 
     async fn release(&self, claim: &ClaimId) -> Result<()> {
-        self.through("release", self.store.release(claim)).await
+        self.through("release", || self.store.release(claim)).await
     }
 
     async fn abandon(&self, claim: &ClaimId) -> Result<()> {
-        self.through("abandon", self.store.abandon(claim)).await
+        self.through("abandon", || self.store.abandon(claim)).await
     }
 
     async fn extend(&self, claim: &ClaimId, lease: Duration) -> Result<()> {
-        self.through("extend", self.store.extend(claim, lease)).await
+        self.through("extend", || self.store.extend(claim, lease)).await
     }
 
     async fn checkpoint(&self, claim: &ClaimId, checkpoint: Checkpoint) -> Result<()> {
-        self.through("checkpoint", self.store.checkpoint(claim, checkpoint)).await
+        self.through("checkpoint", || self.store.checkpoint(claim, checkpoint)).await
     }
 
     async fn get(&self, scope: &Scope, key: &Key) -> Result<Option<Entry>> {
-        self.through("get", Backend::get(&self.store, scope, key)).await
+        self.through("get", || Backend::get(&self.store, scope, key)).await
     }
 
     async fn resolve(&self, attempt: &Unresolved, resolution: Resolution) -> Result<()> {
-        self.through("resolve", Backend::resolve(&self.store, attempt, resolution)).await
+        self.through("resolve", || Backend::resolve(&self.store, attempt, resolution)).await
     }
 }
 
