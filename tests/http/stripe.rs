@@ -8,7 +8,7 @@ use oncekey::http::Profile;
 use crate::server;
 use crate::world::{Answer, Count, Sends, World, around, keyless, post, reply};
 
-fn error<'a>(answer: &'a Answer, member: &str) -> String {
+fn error(answer: &Answer, member: &str) -> String {
     assert_eq!(answer.header("content-type"), "application/json");
     answer.json()["error"][member].as_str().unwrap_or_default().to_owned()
 }
