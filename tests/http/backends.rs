@@ -227,8 +227,8 @@ async fn without_room_the_body_is_left_out() {
     assert_eq!(played.count.get(), 1);
 }
 
-/// A lost race is answered by what won it, never as a backend that cannot answer; and the loser does
-/// not claim again what it has executed.
+/// A lost race is answered by what won it, never as a backend that cannot answer; and the loser
+/// does not claim again what it has executed.
 #[tokio::test]
 async fn a_lost_race_is_answered_by_what_won() {
     let played = Played::new();
