@@ -26,6 +26,7 @@
 //! - `sled`: a sled database as a [`backend`].
 //! - `simulation`: a simulated disk, clock and randomness (the module `simulation`), for tests; and
 //!   a simulator of the whole store that runs on them.
+//! - `http`: a tower layer that gives an HTTP service idempotency keys (the module `http`).
 //! - `cli`: the `oncekey` program.
 
 pub mod backend;
@@ -37,6 +38,8 @@ mod disk;
 mod engine;
 mod error;
 mod expiry;
+#[cfg(feature = "http")]
+pub mod http;
 mod ids;
 mod index;
 mod inspect;

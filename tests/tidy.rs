@@ -31,6 +31,7 @@ const DOCUMENTS: [&str; 10] = [
     "docs/dependencies.md",
     "docs/durability.md",
     "docs/format.md",
+    "docs/http.md",
     "docs/testing.md",
 ];
 
@@ -79,7 +80,7 @@ fn sources_below(folder: &Path, found: &mut Vec<String>) {
 
 fn sources() -> Vec<String> {
     let mut found = Vec::new();
-    for folder in ["src", "tests", "benches"] {
+    for folder in ["src", "tests", "benches", "examples"] {
         sources_below(&root().join(folder), &mut found);
     }
     found.sort();

@@ -98,7 +98,7 @@ fn promise_2_a_record_that_moved_is_not_taken_for_one_that_lay_there_in_another_
     let lost: Vec<usize> = with_masked_hashes(0, || {
         (0..25).filter(|pad| !move_what_lies_where_a_replaced_record_was(*pad)).collect()
     });
-    assert_eq!(lost, [], "records were lost with these pads");
+    assert!(lost.is_empty(), "records were lost with these pads: {lost:?}");
 }
 
 /// Two at once, on each of many abandoned claims: the slower finds nothing. It is the holder's

@@ -15,6 +15,8 @@ pub use caller::Caller;
 pub use checkpoint::Checkpoint;
 pub use downstream::DownstreamKey;
 pub use fingerprint::{Difference, Fingerprint};
+#[cfg(feature = "http")]
+pub(crate) use key::MAX_NAME_BYTES;
 pub use key::{Key, Scope};
 pub use owner::OwnerId;
 pub use policy::DropPolicy;

@@ -1,0 +1,131 @@
+//! The service that the layer makes: from a request to a plan, and from there to an exchange.
+//!
+//! A request with a key is read whole by the caller's own task, so that a client that goes away
+//! before it has sent everything leaves nothing behind. From then on a task of its own has it,
+//! which a client that goes away does not stop.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::body::{Collected, collect};
+use super::exchange::Exchange;
+use super::problem::Problem;
+use super::settings::{Keyed, Plan, Settings};
+use super::{LayerBody, ProblemKind, grpc};
+use crate::backend::Backend;
+
+/// A service with idempotency keys, made by [`IdempotencyLayer`](super::IdempotencyLayer).
+#[derive(Debug)]
+pub struct IdempotencyService<S, B> {
+    inner: S,
+    backend: Arc<B>,
+    settings: Arc<Settings>,
+}
+
+impl<S: Clone, B> Clone for IdempotencyService<S, B> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            backend: self.backend.clone(),
+            settings: self.settings.clone(),
+        }
+    }
+}
+
+impl<S, B> IdempotencyService<S, B> {
+    pub(crate) fn new(inner: S, backend: Arc<B>, settings: Arc<Settings>) -> Self {
+        Self { inner, backend, settings }
+    }
+}
+
+type Answer<T, E> = Result<Response<LayerBody<T>>, E>;
+
+impl<S, B, In, Out> Service<Request<In>> for IdempotencyService<S, B>
+where
+    S: Service<Request<LayerBody<In>>, Response = Response<Out>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send + 'static,
+    B: Backend,
+    In: Body<Data = Bytes> + Send + 'static,
+    In::Error: Send,
+    Out: Body<Data = Bytes> + Send + 'static,
+    Out::Error: Send,
+{
+    type Response = Response<LayerBody<Out>>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Answer<Out, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<In>) -> Self::Future {
+        // The one that was polled ready is the one that is called.
+        let inner = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, inner);
+        let (head, body) = request.into_parts();
+        match self.settings.plan(&head) {
+            Plan::PassThrough => {
+                let answer = inner.call(Request::from_parts(head, LayerBody::stream(body)));
+                Box::pin(async move { Ok(answer.await?.map(LayerBody::stream)) })
+            }
+            Plan::Refuse(problem) => {
+                let answer = self.settings.answer(&problem, grpc::is_grpc(&head.headers));
+                Box::pin(std::future::ready(Ok(whole(answer))))
+            }
+            Plan::Keyed(keyed) => {
+                let (backend, settings) = (self.backend.clone(), self.settings.clone());
+                let request = Request::from_parts(head, body);
+                Box::pin(execute_once(backend, settings, keyed, inner, request))
+            }
+        }
+    }
+}
+
+/// An answer of the layer's own.
+pub(crate) fn whole<T>(answer: Response<Bytes>) -> Response<LayerBody<T>> {
+    answer.map(|bytes| LayerBody::whole(bytes, None))
+}
+
+async fn execute_once<S, B, In, Out>(
+    backend: Arc<B>,
+    settings: Arc<Settings>,
+    keyed: Keyed,
+    inner: S,
+    request: Request<In>,
+) -> Answer<Out, S::Error>
+where
+    S: Service<Request<LayerBody<In>>, Response = Response<Out>> + Send + 'static,
+    S::Future: Send,
+    S::Error: Send + 'static,
+    B: Backend,
+    In: Body<Data = Bytes> + Send + 'static,
+    In::Error: Send,
+    Out: Body<Data = Bytes> + Send + 'static,
+    Out::Error: Send,
+{
+    let (head, body) = request.into_parts();
+    let is_grpc = grpc::is_grpc(&head.headers);
+    let refused =
+        |problem: ProblemKind| Ok(whole(settings.answer(&Problem::new(problem), is_grpc)));
+    let read = collect(body, keyed.rule.max_request_bytes);
+    let (bytes, trailers) = match tokio::time::timeout(keyed.rule.body_timeout, read).await {
+        Ok(Collected::Whole(bytes, trailers)) => (bytes, trailers),
+        Ok(Collected::TooLarge(_)) => return refused(ProblemKind::BodyTooLarge),
+        Ok(Collected::Broken(_)) => return refused(ProblemKind::BodyUnreadable),
+        Err(_) => return refused(ProblemKind::BodyTimeout),
+    };
+    let exchange = Exchange::new(backend, settings.clone(), keyed, &head, &bytes);
+    let request = Request::from_parts(head, LayerBody::whole(bytes, trailers));
+    match tokio::spawn(exchange.run(inner, request)).await {
+        Ok(answer) => answer,
+        // A hook panicked, or the runtime is going down: the claim follows its policy.
+        Err(_) => refused(ProblemKind::HandlerFailed),
+    }
+}
