@@ -53,6 +53,8 @@ pub struct Options {
     pub(crate) remember_late: Duration,
     /// So many keys that are remembered become a file of their own; fewer in tests.
     pub(crate) late_pending: usize,
+    /// No more than these are in no file, while the disk takes files.
+    pub(crate) late_most: usize,
     pub(crate) accept_damage: bool,
     pub(crate) allow_network_filesystem: bool,
     pub(crate) leap_threshold: Duration,
@@ -82,6 +84,7 @@ impl Default for Options {
             refuse_late_retries: false,
             remember_late: Duration::from_secs(24 * 3600),
             late_pending: 1 << 17,
+            late_most: 1 << 21,
             accept_damage: false,
             allow_network_filesystem: false,
             leap_threshold: Duration::from_secs(3600),

@@ -29,14 +29,21 @@ fn request(number: u64, ttl: Duration) -> (ClaimRequest, StoredResponse) {
 }
 
 pub fn run(options: &crate::Options) {
+    for remember in [true, false] {
+        println!("{}:", if remember { "remembering what expired" } else { "not remembering it" });
+        run_with(options, remember);
+    }
+}
+
+fn run_with(options: &crate::Options, remember: bool) {
     for asked in [true, false] {
         let mut before = Latencies::default();
         let mut during = Latencies::default();
         let mut times = Vec::new();
         for round in 0..options.rounds {
-            let (took, points) = self::round(options, asked, &mut before, &mut during);
+            let (took, points) = self::round(options, (asked, remember), &mut before, &mut during);
             times.push(took.as_secs_f64() * 1e3);
-            if asked && round + 1 == options.rounds {
+            if asked && remember && round + 1 == options.rounds {
                 draw(options, points);
             }
         }
@@ -61,7 +68,7 @@ type Points = Vec<(f64, f64)>;
 
 fn round(
     options: &crate::Options,
-    asked: bool,
+    (asked, remember): (bool, bool),
     before: &mut Latencies,
     during: &mut Latencies,
 ) -> (Duration, Points) {
@@ -69,7 +76,11 @@ fn round(
     let _ = std::fs::remove_dir_all(&dir);
     let clock = Arc::new(SimClock::new(1_790_000_000_000));
     let environment = Environment::in_directory(&dir, clock.clone(), true).expect("a directory");
-    let store = Store::open_in(&environment, &oncekey::Options::new(), true).expect("a store");
+    let mut store_options = oncekey::Options::new();
+    if !remember {
+        store_options = store_options.remember_late(Duration::ZERO);
+    }
+    let store = Store::open_in(&environment, &store_options, true).expect("a store");
     let pause = store.pause_compaction();
     for from in (0..RECORDS).step_by(1000) {
         let requests = (from..from + 1000).map(|number| request(number, TTL));

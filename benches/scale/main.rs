@@ -40,6 +40,7 @@ fn main() {
         ["child", "open", dir, keys, fresh] => {
             work::open(Path::new(dir), number(keys), number(fresh))
         }
+        ["child", "bare", dir] => work::open_only(Path::new(dir)),
         ["child", "sync", dir, fresh] => work::open_sync(Path::new(dir), number(fresh)),
         // Whoever runs all benches as tests wants to know that they run.
         words if words.contains(&"--test") => run(&Args::small()),
@@ -92,6 +93,9 @@ fn run(args: &Args) {
             let fresh = |way: u64| (keys + (2 * round + way) * 1_000_000).to_string();
             let mut figures = child(&["open", &dir, &keys.to_string(), &fresh(0)]);
             figures.append(&mut child(&["sync", &dir, &fresh(1)]));
+            // The second of these finds no tail.
+            child(&["bare", &dir]);
+            figures.append(&mut child(&["bare", &dir]));
             found.push(figures);
         }
     }
@@ -146,13 +150,16 @@ fn report(all: &[(u64, Figures)]) {
             each("disk"),
         );
     }
-    println!("\n| keys | open ms | of the processors | peak while opening, B/key | segments |");
-    println!("| ---: | ---: | ---: | ---: | ---: |");
+    println!("\n| keys | open ms | CPU ms | no tail | CPU ms | peak, B/key | segments |");
+    println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     for (keys, f) in all {
         let peak = f["open_peak"] / *keys as f64;
         let name = plot::short(*keys as f64);
         let (open, cpu, segments) = (f["open_ms"], f["open_cpu_ms"], f["segments"]);
-        println!("| {name} | {open:.0} | {cpu:.0} | {peak:.1} | {segments:.0} |");
+        let (bare, bare_cpu) = (f["bare_open_ms"], f["bare_open_cpu_ms"]);
+        println!(
+            "| {name} | {open:.0} | {cpu:.0} | {bare:.0} | {bare_cpu:.0} | {peak:.1} | {segments:.0} |"
+        );
     }
     println!("\n| keys | {} |", LATENCIES.map(|(name, _)| name).join(" | "));
     println!("| ---: | {} |", LATENCIES.map(|_| "---:").join(" | "));

@@ -70,6 +70,15 @@ pub fn open(dir: &Path, keys: u64, fresh: u64) -> ! {
     std::process::abort()
 }
 
+/// Opens a store, measures that, and dies at once: what it leaves has no tail.
+pub fn open_only(dir: &Path) -> ! {
+    let start = Instant::now();
+    let _store = Options::new().open(dir).expect("the store opens");
+    tell("bare_open_ms", start.elapsed().as_secs_f64() * 1e3);
+    tell("bare_open_cpu_ms", cpu_ms());
+    std::process::abort()
+}
+
 /// Opens a store that syncs each batch, and measures claims.
 pub fn open_sync(dir: &Path, fresh: u64) -> ! {
     let store = Options::new().open(dir).expect("the store opens");

@@ -20,7 +20,7 @@ use super::pace::Pace;
 use super::recovery::frame_bytes;
 use super::rewriter::Rewriter;
 use super::segment::{NewEntry, Segment};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, SegmentId, StoreTime};
 use crate::index::Location;
 use crate::log::{Footer, FooterEntry, SegmentKind};
@@ -58,8 +58,18 @@ enum Stopped {
     NotThis(SegmentId),
     /// There would be no fewer outputs than inputs; the last of those to blame.
     NotFewer(SegmentId),
-    /// The store is about to stop.
-    Closing,
+    /// The store is about to stop, or the disk did not read what it may read later.
+    NotNow,
+}
+
+impl Stopped {
+    /// A footer could not be read.
+    fn at((segment, error): (SegmentId, Error)) -> Self {
+        match error.kind() {
+            ErrorKind::Io => Self::NotNow,
+            _ => Self::NotThis(segment),
+        }
+    }
 }
 
 /// What [`Store::compact`](crate::Store::compact) did.
@@ -165,6 +175,10 @@ impl Engine {
             Err(stopped) => Ok(Err(stopped)),
         };
         let Copies { outputs, moves, .. } = copies;
+        let copied = match copied {
+            Ok(Ok(())) => Ok(self.unlist_left_out(inputs, now, pace).map_err(Stopped::at)),
+            stopped => stopped,
+        };
         if !matches!(copied, Ok(Ok(()))) {
             let mut catalog = self.catalog.lock();
             outputs.iter().for_each(|output| catalog.files_mut().give_back(output.slot, None));
@@ -178,7 +192,6 @@ impl Engine {
             }
             return Ok(false);
         }
-        inputs.iter().for_each(|input| self.unlist_left_out(input, now, pace));
         // Readers find the copies before the manifest lets go of the originals: both are there
         // until the end.
         outputs.iter().for_each(|output| self.table.put(output.clone()));
@@ -191,7 +204,7 @@ impl Engine {
         self.redirect(&moves);
         for input in inputs {
             // What had expired was left out; nothing else is listed there, or it would be lost.
-            self.unlist(input, false, pace);
+            self.unlist_moved(input, pace);
         }
         self.count_compaction(inputs, &outputs);
         let gone: Vec<_> =
@@ -247,7 +260,7 @@ impl Engine {
         for Survivor { input, entry } in survivors {
             let Some(input) = inputs.get(*input) else { continue };
             if pace.is_over(self) {
-                return Ok(Err(Stopped::Closing));
+                return Ok(Err(Stopped::NotNow));
             }
             let read = input.read_frame(entry.offset, |frame| {
                 let Some(rewriter) = self.rewriter_for(frame_bytes(&frame), inputs, copies)? else {

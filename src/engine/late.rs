@@ -1,14 +1,19 @@
 //! What the engine remembers of keys that expired: which enter, and when that is on disk.
 //!
 //! A key enters under its shard's lock, in the same moment in which its record leaves the index: no
-//! claim and no forget comes between. It is noted on disk before the segment goes. What the disk
-//! refuses is never waited for: the segment goes all the same, the key stays in memory, and the
-//! journal is written anew when it can be; if the process ends before that, such keys are forgotten
-//! early (and those that were forgotten on request may be told again, if an older record of theirs
-//! was on disk).
+//! claim and no forget comes between. It is in the journal, on disk, before the segment goes. What
+//! the disk refuses is never waited for: the segment goes all the same, the key stays in memory,
+//! and the journal is written anew when it can be; if the process ends before that, such keys are
+//! forgotten early (and those that were forgotten on request may be told again, if an older record
+//! of theirs was on disk).
 //!
-//! A forget is different: nobody is told that it is done before the mark is on disk.
+//! A forget is different: nobody is told that it is done before the mark is on disk. It waits for
+//! the journal, and for nothing else.
+//!
+//! Left to others: how what is pending becomes a run ([`super::late_runs`]).
 
+use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
@@ -18,27 +23,38 @@ use super::claim::LateRecord;
 use super::pace::Pace;
 use crate::error::{Error, Result};
 use crate::ids::{KeyHash, StoreTime};
-use crate::late::{Ask, LateEntry, LateMemory, moment};
+use crate::late::{Ask, Journal, LateEntry, LateMemory, Pending, Runs, moment};
 use crate::log::FooterEntry;
 
-/// Entries of a run that weigh as much as one that leaves the index: no lock of a key is held for
-/// them, and where others want the core each breath may last as long as thousands of them.
-const ENTRIES_A_BREATH: usize = 16;
+/// So many entries are gathered before they are written.
+const MUCH: usize = 1 << 15;
 
 #[derive(Debug)]
 pub(crate) struct Late {
-    /// Held over I/O; shards are locked under it, and it under none.
-    memory: Mutex<LateMemory>,
-    is_on: bool,
+    /// Held while a run is written; the journal and shards are locked under it.
+    pub(super) memory: Mutex<LateMemory>,
+    /// Held over its I/O; shards are locked under it, and it under no shard.
+    pub(super) journal: Mutex<Journal>,
+    /// What the memory's runs are, for those who do not wait for one that is written.
+    pub(super) runs: Mutex<Arc<Runs>>,
+    pub(super) is_on: bool,
     remember_ms: u64,
     /// Entries in all shards.
-    pending: AtomicU64,
+    pub(super) pending: AtomicU64,
+    /// When the first of them entered, in milliseconds of store time.
+    pub(super) pending_since_ms: AtomicU64,
+    journal_bytes: AtomicU64,
+    /// Until when no run is tried again after one that failed, in monotonic milliseconds.
+    pub(super) retry_at_ms: AtomicU64,
 }
 
 /// Keys that have entered and are not on disk yet.
 #[derive(Debug, Default)]
 pub(crate) struct Entered {
+    /// Those that are not in the journal.
     entries: Vec<LateEntry>,
+    /// Whether others of them are, which was not synced.
+    is_unsynced: bool,
 }
 
 /// What the memory holds and has done.
@@ -53,18 +69,52 @@ pub(crate) struct LateStats {
 }
 
 impl Late {
-    pub(crate) fn new(memory: LateMemory, remember_ms: u64, pending: u64) -> Self {
+    pub(crate) fn new(
+        (memory, journal): (LateMemory, Journal),
+        remember_ms: u64,
+        (pending, now): (u64, StoreTime),
+    ) -> Self {
         Self {
             is_on: memory.is_on(),
+            runs: Mutex::new(memory.runs()),
             memory: Mutex::new(memory),
+            journal_bytes: AtomicU64::new(journal.bytes()),
+            journal: Mutex::new(journal),
             remember_ms,
             pending: AtomicU64::new(pending),
+            pending_since_ms: AtomicU64::new(now.0),
+            retry_at_ms: AtomicU64::new(0),
         }
     }
 
     /// What expired by then is not told any more.
     fn since(&self, now: StoreTime) -> StoreTime {
         StoreTime(now.0.saturating_sub(self.remember_ms))
+    }
+
+    pub(super) fn pending(&self) -> u64 {
+        self.pending.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn journal_bytes(&self) -> u64 {
+        self.journal_bytes.load(Ordering::Relaxed)
+    }
+
+    fn count_entered(&self, entered: u64, now: StoreTime) {
+        if entered > 0 && self.pending.fetch_add(entered, Ordering::Relaxed) == 0 {
+            self.pending_since_ms.store(now.0, Ordering::Relaxed);
+        }
+    }
+
+    /// Does something to the journal, which is locked.
+    pub(super) fn change_journal<T>(
+        &self,
+        journal: &mut Journal,
+        change: impl FnOnce(&mut Journal) -> T,
+    ) -> T {
+        let result = change(journal);
+        self.journal_bytes.store(journal.bytes(), Ordering::Relaxed);
+        result
     }
 }
 
@@ -78,125 +128,113 @@ impl Engine {
             .then_some(LateRecord { completed_at: None, expired_at: expired_at.min(now) })
     }
 
-    /// Takes an entry of a footer in, with its shard locked, whose record has just left the index,
-    /// or whose forget is about to go.
-    pub(super) fn enter(
-        &self,
-        pending: &mut crate::late::Pending,
-        entry: &FooterEntry,
-        now: StoreTime,
-        entered: &mut Entered,
-    ) {
+    /// What of a footer's entry is remembered, if anything is: of a record that leaves the index,
+    /// or of a forget that is about to go.
+    pub(super) fn to_remember(&self, entry: &FooterEntry, now: StoreTime) -> Option<LateEntry> {
         if !self.late.is_on || entry.expires_at(self.base) <= self.late.since(now) {
-            return;
+            return None;
         }
-        let remembered = match entry.forget {
+        match entry.forget {
             true => Some(LateEntry::mark(entry.hash, entry.expires_s)),
             false => LateEntry::expired(entry.hash, entry.expires_s),
-        };
-        if let Some(remembered) = remembered.filter(|remembered| pending.add(*remembered)) {
-            self.late.pending.fetch_add(1, Ordering::Relaxed);
-            entered.entries.push(remembered);
         }
     }
 
-    /// Puts what has entered on disk once it is much.
+    /// Takes entries in, with the shard locked that they are of.
+    pub(super) fn enter(
+        &self,
+        pending: &mut Pending,
+        mut entries: Vec<LateEntry>,
+        now: StoreTime,
+        entered: &mut Entered,
+    ) {
+        entries.sort_unstable();
+        let before = entered.entries.len();
+        pending.add_all(&entries, &mut entered.entries);
+        self.late.count_entered((entered.entries.len() - before) as u64, now);
+    }
+
+    /// Writes what has entered once it is much, and sees to it that no more is pending than may be.
+    /// No lock of a shard is held.
     pub(super) fn note_much(&self, entered: &mut Entered, pace: &mut Pace) {
-        if entered.entries.len() >= self.options.late_pending / 2 {
-            self.note_entered(entered, pace);
+        if entered.entries.len() >= MUCH.min(self.options.late_pending) {
+            self.write_entered(entered);
+            self.relieve(pace);
         }
     }
 
     /// Puts what has entered on disk. What is refused stays in memory, and is counted.
     pub(super) fn note_entered(&self, entered: &mut Entered, pace: &mut Pace) {
+        self.write_entered(entered);
+        if std::mem::take(&mut entered.is_unsynced) {
+            let mut journal = self.late.journal.lock();
+            let noted = self.sync_journal(&mut journal);
+            drop(journal);
+            self.counters.late_failures.add(u64::from(noted.is_err()));
+            self.relieve(pace);
+        }
+    }
+
+    fn write_entered(&self, entered: &mut Entered) {
         if entered.entries.is_empty() {
             return;
         }
-        // Where the log is synced every so often, a power cut must not take back what this says.
-        if self.interval_ms().is_some() && self.sync_now().is_err() {
+        if self.sync_before_noting().is_err() {
             return;
         }
-        let mut memory = self.late.memory.lock();
-        let max = self.options.late_pending as u64;
-        let is_much = self.late.pending.load(Ordering::Relaxed) >= max;
-        if !(is_much && self.write_run(&mut memory, pace)) {
-            let noted = match memory.is_in_doubt() {
-                true => memory.rewrite_journal(&self.pending_entries()),
-                false => memory.note(&entered.entries),
-            };
-            self.counters.late_failures.add(u64::from(noted.is_err()));
-            if self.late.pending.load(Ordering::Relaxed) >= 2 * max {
-                self.forget_pending();
-            }
+        let mut journal = self.late.journal.lock();
+        // A journal in doubt is written anew by the sync, with all that is pending.
+        if !journal.is_in_doubt() {
+            let written =
+                self.late.change_journal(&mut journal, |journal| journal.write(&entered.entries));
+            self.counters.late_failures.add(u64::from(written.is_err()));
         }
         entered.entries.clear();
+        entered.is_unsynced = true;
     }
 
-    /// Makes a run of all that is pending; whether that worked.
-    fn write_run(&self, memory: &mut LateMemory, pace: &mut Pace) -> bool {
-        let (pending, now) = (self.pending_entries(), self.time.now());
-        let mut merged = 0_usize;
-        let breathe = || {
-            merged += 1;
-            pace.breathe(usize::from(merged.is_multiple_of(ENTRIES_A_BREATH)));
-        };
-        if memory.write_run(&pending, now, breathe).is_err() {
-            self.counters.late_failures.add(1);
-            return false;
+    /// Makes sure that all that has entered is on disk.
+    fn sync_journal(&self, journal: &mut Journal) -> io::Result<()> {
+        if !journal.is_in_doubt() {
+            return self.late.change_journal(journal, Journal::sync);
         }
-        self.publish_runs(memory, &pending);
-        // What came meanwhile is noted by whoever brought it, in a journal without the rest.
-        let rewritten = memory.rewrite_journal(&self.pending_entries());
-        self.counters.late_failures.add(u64::from(rewritten.is_err()));
-        true
+        let pending = self.pending_entries()?;
+        self.late.change_journal(journal, |journal| journal.rewrite(&pending))
     }
 
-    /// Tells every shard of the runs that there are, and which entries, in order, are in them.
-    fn publish_runs(&self, memory: &LateMemory, written: &[LateEntry]) {
-        let runs = memory.runs();
-        let mut rest = written;
-        for (number, shard) in self.shards.iter().enumerate() {
-            let own = rest.partition_point(|entry| entry.hash.shard() <= number);
-            let (own, others) = rest.split_at_checked(own).unwrap_or_default();
-            rest = others;
-            let mut shard = shard.lock();
-            let before = shard.late.entries().len();
-            shard.late.publish(runs.clone(), own);
-            let gone = before - shard.late.entries().len();
-            self.late.pending.fetch_sub(gone as u64, Ordering::Relaxed);
-        }
-    }
-
-    /// All pending entries, in order: shards are in the order of their hashes.
-    fn pending_entries(&self) -> Vec<LateEntry> {
+    /// All pending entries, in order: shards are in the order of their hashes. They may be written:
+    /// no power cut takes back what they say.
+    pub(super) fn pending_entries(&self) -> io::Result<Vec<LateEntry>> {
         let mut all = Vec::new();
         self.shards.iter().for_each(|shard| all.extend_from_slice(shard.lock().late.entries()));
-        all
+        self.sync_before_noting().map_err(io::Error::other)?;
+        Ok(all)
     }
 
-    /// Bounds what is pending while the disk takes nothing.
-    fn forget_pending(&self) {
-        for shard in &self.shards {
-            let mut shard = shard.lock();
-            let before = shard.late.entries().len();
-            shard.late.keep_marks();
-            let gone = (before - shard.late.entries().len()) as u64;
-            self.late.pending.fetch_sub(gone, Ordering::Relaxed);
-            self.counters.late_lost.add(gone);
+    /// Where the log is synced every so often: syncs it, since a power cut must not take back what
+    /// the memory says.
+    fn sync_before_noting(&self) -> Result<()> {
+        match self.interval_ms() {
+            Some(_) => self.sync_now(),
+            None => Ok(()),
         }
     }
 
     /// Hides what is remembered of a key, for good: it is on disk when this returns.
     pub(super) fn hide_remembered(&self, hash: KeyHash, expired_s: u32) -> Result<()> {
         let mark = LateEntry::mark(hash, expired_s);
-        if self.shard(hash).lock().late.add(mark) {
-            self.late.pending.fetch_add(1, Ordering::Relaxed);
+        let mut shard = self.shard(hash).lock();
+        let is_new = shard.late.add(mark);
+        self.late.count_entered(u64::from(is_new), self.time.now());
+        drop(shard);
+        let mut journal = self.late.journal.lock();
+        // The directory may be another process's once the store is closed.
+        self.check_writable()?;
+        if !journal.is_in_doubt() {
+            // If it fails that is what the sync finds.
+            let _ = self.late.change_journal(&mut journal, |journal| journal.write(&[mark]));
         }
-        let mut memory = self.late.memory.lock();
-        let noted = match memory.is_in_doubt() {
-            true => memory.rewrite_journal(&self.pending_entries()),
-            false => memory.note(&[mark]),
-        };
+        let noted = self.sync_journal(&mut journal);
         noted.map_err(|error| {
             self.counters.late_failures.add(1);
             Error::io("noting that an expired key is forgotten", error)
@@ -206,22 +244,25 @@ impl Engine {
     /// A round of upkeep: what is remembered for long enough goes, and what could not be written is
     /// tried again. A long write by somebody else is not waited for.
     pub(super) fn tend_late(&self) {
-        let Some(mut memory) = self.late.memory.try_lock().filter(|_| self.late.is_on) else {
+        if !self.late.is_on {
             return;
-        };
-        if memory.drop_old(self.time.now()) {
+        }
+        if let Some(mut memory) = self.late.memory.try_lock()
+            && memory.drop_old(self.time.now())
+        {
             self.publish_runs(&memory, &[]);
         }
-        if memory.is_in_doubt() && self.late.pending.load(Ordering::Relaxed) > 0 {
-            let rewritten = memory.rewrite_journal(&self.pending_entries());
+        if let Some(mut journal) = self.late.journal.try_lock()
+            && journal.is_in_doubt()
+        {
+            let rewritten = self.sync_journal(&mut journal);
             self.counters.late_failures.add(u64::from(rewritten.is_err()));
         }
     }
 
-    /// Whether somebody writes what is remembered.
-    #[cfg(any(test, feature = "simulation"))]
-    pub(super) fn is_noting_late(&self) -> bool {
-        self.late.memory.try_lock().is_none()
+    /// Waits for whoever writes to the journal; nobody does once the store is closed.
+    pub(super) fn end_late(&self) {
+        drop(self.late.journal.lock());
     }
 
     /// Counts keys that expired and that nothing can be remembered of.
@@ -232,18 +273,16 @@ impl Engine {
     }
 
     pub(super) fn late_stats(&self) -> LateStats {
-        let memory = self.late.memory.lock();
-        let (entries, bytes) = memory.runs().sizes();
-        let counts = memory.counts();
+        let runs = self.late.runs.lock().clone();
+        let counts = runs.counts();
         let mut stats = LateStats {
-            keys: entries,
-            bytes,
-            disk_bytes: memory.disk_bytes(),
+            keys: runs.entries(),
+            bytes: runs.memory_bytes(),
+            disk_bytes: runs.disk_bytes() + self.late.journal_bytes(),
             reads: counts.hits.load(Ordering::Relaxed),
             confirmed: counts.confirmed.load(Ordering::Relaxed),
-            unreadable: counts.unreadable.load(Ordering::Relaxed) + memory.damaged_pages,
+            unreadable: counts.unreadable.load(Ordering::Relaxed),
         };
-        drop(memory);
         for shard in &self.shards {
             let shard = shard.lock();
             stats.keys += shard.late.entries().len() as u64;

@@ -6,9 +6,9 @@
 //! test can call them in any order.
 //!
 //! Lock order: shard, then queue. The writer's lock is taken with neither held, and takes shards
-//! (for a restatement). So is that of the late-retry memory, which is held over its I/O. The
-//! catalog's lock is taken last of all and is the only one held over I/O
-//! besides the writer's.
+//! (for a restatement). So are the two of the late-retry memory, that of its runs before that of
+//! its journal, which are held over their I/O. The catalog's lock is taken last of all and is the
+//! only one held over I/O besides these and the writer's.
 //!
 //! Left to others: what callers hold in their hands ([`crate::store`]), bytes ([`crate::log`]).
 
@@ -29,6 +29,7 @@ mod files;
 mod flight;
 mod forget;
 mod late;
+mod late_runs;
 mod limits;
 mod lookup;
 mod pace;
@@ -52,7 +53,7 @@ mod upkeep;
 mod wake_word;
 mod writer;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -68,7 +69,9 @@ pub(crate) use lookup::Found;
 pub(crate) use pace::Pace;
 pub use pause::CompactionPause;
 pub use prune::Pruned;
-pub(crate) use recovery::{Claims, Data, Directory, create, each_frame, look, record_of, recover};
+pub(crate) use recovery::{
+    Claims, Data, Directory, create, each_frame, look, name_of, record_of, recover,
+};
 pub use recovery::{DamageReport, RecoveryReport};
 pub(crate) use segment::{Contents, Segment};
 pub(crate) use signal::{Listener, Signal, Wakers};
@@ -165,6 +168,8 @@ struct Upkeep {
     expiry_told: AtomicBool,
     /// Segments that cannot be compacted: they are let be until they expire.
     left_alone: Mutex<BTreeSet<SegmentId>>,
+    /// Expired segments whose footer the disk did not read, and since when.
+    unread: Mutex<BTreeMap<SegmentId, StoreTime>>,
     density: Density,
     /// Who wants pruning and compaction to pause, and who waits for one to end.
     pauses: AtomicUsize,

@@ -5,6 +5,7 @@
 //! [`Options::compaction_bytes_per_s`](crate::Options::compaction_bytes_per_s). Whoever asks for a
 //! rewrite, and tests, do not rest.
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -74,6 +75,24 @@ impl Pace {
         Ok(())
     }
 
+    /// After bytes of a file were written that `sync` syncs: the same. An error of the kind
+    /// `Interrupted` says that the store is about to end.
+    pub(crate) fn rest_after(
+        &mut self,
+        engine: &Engine,
+        bytes: u64,
+        sync: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        if self.is_over(engine) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        if self.kind == Kind::Background {
+            sync()?;
+            self.rest_for(engine, bytes);
+        }
+        Ok(())
+    }
+
     /// After index entries were removed, with no lock held: lets others have the core now and then,
     /// also while somebody waits, since it costs next to nothing where nobody wants the core.
     pub(crate) fn breathe(&mut self, removed: usize) {
@@ -88,7 +107,7 @@ impl Pace {
         let rate = engine.options.compaction_bytes_per_s.max(1);
         let due_ms = bytes.saturating_mul(1000) / rate;
         let taken_ms = engine.time.monotonic_ms().saturating_sub(self.rested_at_ms);
-        let hurry = engine.upkeep.hurrying.load(Ordering::Relaxed) > 0;
+        let hurry = engine.upkeep.is_hurried();
         if due_ms > taken_ms && !hurry && !self.is_over(engine) {
             let mut wanted = engine.upkeep.wanted.lock();
             // Woken early it has rested less: the next rest makes up for nothing.

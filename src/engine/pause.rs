@@ -40,6 +40,11 @@ impl Upkeep {
         self.wake.notify_all();
         Hurry(&self.hurrying)
     }
+
+    /// Whether somebody waits.
+    pub(super) fn is_hurried(&self) -> bool {
+        self.hurrying.load(Ordering::Relaxed) > 0
+    }
 }
 
 impl Engine {
@@ -48,6 +53,7 @@ impl Engine {
         self.upkeep.pauses.fetch_add(1, Ordering::AcqRel);
         let hurry = self.upkeep.hurry();
         drop(self.rewriting.lock());
+        self.wait_for_run();
         drop(hurry);
         CompactionPause { engine: self.clone() }
     }

@@ -18,6 +18,17 @@ impl Engine {
         self.rewriting.try_lock().is_some() && !self.is_noting_late() && self.is_at_rest()
     }
 
+    /// Whether a key may be forgotten in the middle of something else.
+    pub(crate) fn may_forget(&self) -> bool {
+        !self.is_noting_late() && self.is_at_rest()
+    }
+
+    /// How many keys that are remembered as expired are in no run.
+    #[cfg(test)]
+    pub(crate) fn late_pending(&self) -> u64 {
+        self.late.pending()
+    }
+
     /// Whether changes are still taken: neither poisoned nor closed.
     pub(crate) fn takes_changes(&self) -> bool {
         !self.is_poisoned() && !self.queue.is_sealed()

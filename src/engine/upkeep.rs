@@ -72,7 +72,10 @@ impl Engine {
     /// whether there was anything.
     pub(crate) fn step_rewrite(&self) -> bool {
         let mut pace = Pace::background(self);
-        !self.is_paused() && (self.step_prune(&mut pace) > 0 || self.step_compact(pace))
+        !self.is_paused()
+            && (self.step_prune(&mut pace) > 0
+                || self.step_late(&mut pace)
+                || self.step_compact(pace))
     }
 
     /// Wakes upkeep, and on wish compaction with it.
@@ -103,7 +106,8 @@ impl Engine {
             self.write_time();
             self.sync_interval();
             self.tend_late();
-            if !self.is_paused() && (self.has_expired_segment() || self.has_debt()) {
+            let is_due = || self.has_expired_segment() || self.is_run_due() || self.has_debt();
+            if !self.is_paused() && is_due() {
                 self.upkeep.wanted.lock().compact = true;
                 self.upkeep.wake.notify_all();
             }
@@ -351,6 +355,7 @@ impl Engine {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
+        self.end_late();
         drop(quiet);
         let last = self.queue.seal();
         self.poison.check()?;

@@ -9,7 +9,7 @@ use super::reader::{
     self, Life, all_named, open_segment, read_data, read_first_batch, read_manifest,
 };
 use super::{Inspector, TRIES, changes_too_fast, resolve};
-use crate::engine::{Claims, DamageReport, Data, Flight, Segment, each_frame, record_of};
+use crate::engine::{Claims, DamageReport, Data, Flight, Segment, each_frame, name_of, record_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::index::KeyHasher;
@@ -285,7 +285,8 @@ impl<'a> Taking<'a> {
             let Some(seen) = self.segments.get(*position as usize) else { continue };
             // What is malformed was noted when the segment was looked at.
             let _ = each_frame(&seen.segment, data, |_, frame| {
-                claims.apply(&frame, &self.hasher);
+                let hash = name_of(&frame).map(|(scope, key)| self.hasher.hash(scope, key));
+                claims.apply(&frame, hash);
                 Ok(())
             });
         }

@@ -1,5 +1,7 @@
 //! One remembered expiry, or the mark that hides them: what the files and the lists are made of.
 
+use std::cmp::Ordering;
+
 use crate::ids::{KeyHash, StoreTime};
 
 /// Bytes of an entry on disk.
@@ -10,21 +12,36 @@ const MS_PER_S: u64 = 1000;
 
 /// A key's hash, and when its record expired: seconds since the store's base time, rounded up. Or a
 /// mark: of this hash nothing is told that expired by then.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+///
+/// The hash is in two halves: millions of these are in lists, and a quarter of each would be
+/// padding otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LateEntry {
-    pub(crate) hash: KeyHash,
+    high: u32,
+    low: u32,
     word: u32,
 }
+
+const _: () = assert!(size_of::<LateEntry>() == ENTRY);
 
 impl LateEntry {
     /// An expiry; `None` for one that is later than can be said, 68 years after the base time.
     pub(crate) fn expired(hash: KeyHash, expires_s: u32) -> Option<Self> {
-        (expires_s < MARK).then_some(Self { hash, word: expires_s })
+        (expires_s < MARK).then(|| Self::new(hash, expires_s))
     }
 
     /// Hides what expired by `expires_s`.
     pub(crate) fn mark(hash: KeyHash, expires_s: u32) -> Self {
-        Self { hash, word: expires_s | MARK }
+        Self::new(hash, expires_s | MARK)
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "each half has 32 bits")]
+    const fn new(hash: KeyHash, word: u32) -> Self {
+        Self { high: (hash.0 >> 32) as u32, low: hash.0 as u32, word }
+    }
+
+    pub(crate) const fn hash(self) -> KeyHash {
+        KeyHash(((self.high as u64) << 32) | self.low as u64)
     }
 
     pub(crate) const fn is_mark(self) -> bool {
@@ -37,20 +54,35 @@ impl LateEntry {
     }
 
     pub(super) fn encode(self, out: &mut Vec<u8>) {
-        out.extend(self.hash.0.to_le_bytes());
-        out.extend(self.word.to_le_bytes());
+        // In one piece: a million are written while somebody waits.
+        let bits = (u128::from(self.word) << 64) | u128::from(self.hash().0);
+        if let Some(bytes) = bits.to_le_bytes().first_chunk::<ENTRY>() {
+            out.extend_from_slice(bytes);
+        }
     }
 
     pub(super) fn decode(bytes: &[u8; ENTRY]) -> Option<Self> {
         let (hash, word) = bytes.split_first_chunk::<8>()?;
         let word = u32::from_le_bytes(*word.first_chunk()?);
-        Some(Self { hash: KeyHash(u64::from_le_bytes(*hash)), word })
+        Some(Self::new(KeyHash(u64::from_le_bytes(*hash)), word))
     }
 
     /// The entries of some bytes; what is left over at their end is passed over.
     pub(super) fn decode_all(bytes: &[u8]) -> impl Iterator<Item = Self> + '_ {
         let chunks = bytes.chunks_exact(ENTRY);
         chunks.filter_map(|chunk| Self::decode(chunk.first_chunk()?))
+    }
+}
+
+impl Ord for LateEntry {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.hash(), self.word).cmp(&(other.hash(), other.word))
+    }
+}
+
+impl PartialOrd for LateEntry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

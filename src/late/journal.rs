@@ -1,10 +1,15 @@
 //! The journal: the entries that are in no run yet, in the order they came.
 //!
-//! Records of entries, each with a checksum bound to the store and its offset. A record is synced
-//! before the caller lets go of what proves its entries. After a failure the file is not believed
-//! any more: the next record is preceded by writing all of it anew under another name.
+//! Numbered files of records of entries, each record with a checksum bound to the store, the file
+//! and its offset. Entries are added to the newest file. When a run is about to be made of all that
+//! is pending, a new file begins, and the older ones go once the run is there: whoever adds never
+//! waits for a run. What a crash leaves of them says nothing that a run does not say.
 //!
-//! Left to others: what must be in it ([`super::memory`]).
+//! After a failure the newest file is not believed any more: whoever adds next writes all that is
+//! pending into a new one. Files of an earlier process are not believed either, since what can be
+//! read of them may not be on disk.
+//!
+//! Left to others: what must be in it ([`crate::engine`]).
 
 use std::io;
 use std::sync::Arc;
@@ -15,120 +20,243 @@ use super::entry::{ENTRY, LateEntry};
 use crate::disk::{self, Disk, DiskFile};
 use crate::ids::StoreId;
 
-/// The journal's file, and one in the making.
-pub(crate) const JOURNAL: &str = "late-journal";
-pub(super) const JOURNAL_TMP: &str = "late-journal.tmp";
 /// What comes before a record's entries: checksum and count.
 const RECORD_HEAD: usize = 8;
-/// Far more than is ever in it; no larger file is read into memory.
+/// Far more than is ever in one; no larger file is read into memory.
 const FILE_LIMIT: u64 = 256 << 20;
+/// Files beside the newest.
+const MANY_FILES: usize = 8;
+/// Entries of one record: more are written in pieces.
+const ENTRIES_A_RECORD: usize = 1 << 16;
 
-/// Where a journal ends before its file does: its last record is not what was written, or not all
-/// of it.
+/// The number of a journal's file: later ones have higher ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct JournalName(u64);
+
+impl JournalName {
+    pub(crate) fn file_name(self) -> String {
+        format!("late-journal-{:010}", self.0)
+    }
+
+    pub(crate) fn from_file_name(name: &str) -> Option<Self> {
+        let number = Self(name.strip_prefix("late-journal-")?.parse().ok()?);
+        (number.file_name() == name).then_some(number)
+    }
+}
+
+/// Where a journal's file ends before its bytes do: its last record is not what was written, or not
+/// all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct JournalFault {
+    pub(crate) name: JournalName,
     pub(crate) offset: u64,
     pub(crate) bytes: u64,
+}
+
+/// The file that takes what is added.
+#[derive(Debug)]
+struct Open {
+    name: JournalName,
+    file: Arc<dyn DiskFile>,
+    end: u64,
+    /// Whether the directory names it for good.
+    is_named: bool,
+    /// Whether all of it is on stable storage.
+    is_synced: bool,
 }
 
 /// The journal of an open store.
 #[derive(Debug)]
 pub(crate) struct Journal {
+    disk: Arc<dyn Disk>,
     store: StoreId,
     /// `None` before the first record, and after a failure.
-    file: Option<Arc<dyn DiskFile>>,
-    end: u64,
+    open: Option<Open>,
+    next: JournalName,
+    /// Files that are written no more, and their bytes, oldest first.
+    old: Vec<(JournalName, u64)>,
+    /// Files of no use that could not be removed.
+    left: Vec<JournalName>,
+    is_in_doubt: bool,
 }
 
 impl Journal {
-    pub(super) const fn new(store: StoreId) -> Self {
-        Self { store, file: None, end: 0 }
-    }
-
-    /// Whether the file holds all that was added.
-    pub(super) fn is_good(&self) -> bool {
-        self.file.is_some()
-    }
-
-    pub(super) fn len(&self) -> u64 {
-        self.end
-    }
-
-    /// What comes next is preceded by writing the file anew.
-    pub(super) fn doubt(&mut self) {
-        self.file = None;
-    }
-
-    /// Adds entries, and syncs. The journal is good.
-    pub(super) fn append(&mut self, entries: &[LateEntry]) -> io::Result<()> {
-        let Some(file) = self.file.take() else {
-            return Err(io::Error::other("the journal is not open"));
-        };
-        let record = encode(self.store, self.end, entries);
-        file.write_at(&record, self.end)?;
-        file.sync()?;
-        self.end += record.len() as u64;
-        self.file = Some(file);
-        Ok(())
-    }
-
-    /// Makes a journal of all these entries the one on disk.
-    pub(super) fn rewrite(&mut self, disk: &dyn Disk, entries: &[LateEntry]) -> io::Result<()> {
-        self.file = None;
-        let record = encode(self.store, 0, entries);
-        let file = disk.create(JOURNAL_TMP)?;
-        let written = file.write_at(&record, 0).and_then(|()| file.sync());
-        if let Err(error) = written {
-            // What was made of it would only keep others from the room.
-            let _ = disk.remove(JOURNAL_TMP);
-            return Err(error);
+    /// Takes over what an earlier process left: the names of its files, and the faults in them.
+    pub(super) fn take_over(
+        disk: Arc<dyn Disk>,
+        store: StoreId,
+        names: &[String],
+    ) -> (Self, Vec<LateEntry>, Vec<JournalFault>) {
+        let mut found: Vec<_> =
+            names.iter().filter_map(|name| JournalName::from_file_name(name)).collect();
+        found.sort_unstable();
+        let next = JournalName(found.last().map_or(1, |last| last.0.saturating_add(1)));
+        let (mut entries, mut faults, mut old) = (Vec::new(), Vec::new(), Vec::new());
+        for name in found {
+            match Self::read(&*disk, store, name) {
+                Ok((mut read, bytes, fault)) => {
+                    entries.append(&mut read);
+                    faults.extend(fault);
+                    old.push((name, bytes));
+                }
+                Err(_) => {
+                    faults.push(JournalFault { name, offset: 0, bytes: 0 });
+                    old.push((name, 0));
+                }
+            }
         }
-        disk.rename(JOURNAL_TMP, JOURNAL)?;
-        disk.sync_dir()?;
-        self.end = record.len() as u64;
-        self.file = Some(file);
+        let is_in_doubt = !old.is_empty();
+        let left = Vec::new();
+        (Self { disk, store, open: None, next, old, left, is_in_doubt }, entries, faults)
+    }
+
+    /// Whether what is pending must be written anew before more is added.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.is_in_doubt
+    }
+
+    /// Bytes of its files.
+    pub(crate) fn bytes(&self) -> u64 {
+        let old: u64 = self.old.iter().map(|(_, bytes)| bytes).sum();
+        old + self.open.as_ref().map_or(0, |open| open.end)
+    }
+
+    /// Adds entries, without a sync. If that fails the journal is in doubt.
+    pub(crate) fn write(&mut self, entries: &[LateEntry]) -> io::Result<()> {
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => self.begin()?,
+        };
+        open.is_synced = false;
+        let written = entries.chunks(ENTRIES_A_RECORD).try_for_each(|some| {
+            let record = encode(self.store, (open.name, open.end), some);
+            open.file.write_at(&record, open.end)?;
+            open.end += record.len() as u64;
+            Ok(())
+        });
+        self.keep(open, written)
+    }
+
+    /// Puts all that was added on stable storage. If that fails the journal is in doubt.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        let Some(mut open) = self.open.take() else { return Ok(()) };
+        let mut synced = if open.is_synced { Ok(()) } else { open.file.sync() };
+        if synced.is_ok() && !open.is_named {
+            synced = self.disk.sync_dir();
+        }
+        (open.is_synced, open.is_named) = (true, true);
+        self.keep(open, synced)
+    }
+
+    fn begin(&mut self) -> io::Result<Open> {
+        let name = self.next;
+        let file = self.disk.create(&name.file_name()).inspect_err(|_| self.is_in_doubt = true)?;
+        self.next = JournalName(name.0.saturating_add(1));
+        Ok(Open { name, file, end: 0, is_named: false, is_synced: true })
+    }
+
+    fn keep(&mut self, open: Open, result: io::Result<()>) -> io::Result<()> {
+        if result.is_err() {
+            self.is_in_doubt = true;
+            self.old.push((open.name, open.end));
+        } else {
+            self.open = Some(open);
+        }
+        result
+    }
+
+    /// Whoever adds from now on adds to a new file. Returns the last of those before it, which are
+    /// on disk, or the journal is in doubt. Where many are left of runs that came to nothing, no
+    /// more are made.
+    pub(crate) fn turn(&mut self) -> JournalName {
+        match self.old.last() {
+            Some((last, _)) if self.old.len() >= MANY_FILES => *last,
+            _ => self.end_file(),
+        }
+    }
+
+    fn end_file(&mut self) -> JournalName {
+        // What cannot be synced is in doubt then, which is all there is to say.
+        let _ = self.sync();
+        if let Some(open) = self.open.take() {
+            self.old.push((open.name, open.end));
+        }
+        JournalName(self.next.0.saturating_sub(1))
+    }
+
+    /// Removes the files up to this one: all that they say is said elsewhere, on disk.
+    pub(crate) fn release(&mut self, last: JournalName) {
+        let gone = self.old.extract_if(.., |(name, _)| *name <= last).map(|(name, _)| name);
+        self.left.extend(gone);
+        // One that stays is removed the next time, or by the next open.
+        self.left.retain(|name| self.disk.remove(&name.file_name()).is_err());
+    }
+
+    /// Writes all that is pending into a new file, which stands for all before it.
+    pub(crate) fn rewrite(&mut self, pending: &[LateEntry]) -> io::Result<()> {
+        let last = self.end_file();
+        if !pending.is_empty() {
+            let written = self.write(pending).and_then(|()| self.sync());
+            if let Err(error) = written {
+                // What was made of it would only keep others from the room.
+                let name = self.next.0 - 1;
+                let made = self.old.pop_if(|(made, _)| made.0 == name && *made > last);
+                self.left.extend(made.map(|(made, _)| made));
+                self.left.retain(|name| self.disk.remove(&name.file_name()).is_err());
+                return Err(error);
+            }
+        }
+        self.is_in_doubt = false;
+        self.release(last);
         Ok(())
     }
 
-    /// What the file holds, and where it is bad. A store without one has nothing pending.
+    /// What a file holds, how long it is, and where it is bad.
     pub(crate) fn read(
         disk: &dyn Disk,
         store: StoreId,
-    ) -> io::Result<(Vec<LateEntry>, Option<JournalFault>)> {
-        let file = match disk.open_read_only(JOURNAL) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),
-            Err(error) => return Err(error),
-        };
-        let len = file.len()?.min(FILE_LIMIT);
-        let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
+        name: JournalName,
+    ) -> io::Result<(Vec<LateEntry>, u64, Option<JournalFault>)> {
+        let file = disk.open_read_only(&name.file_name())?;
+        let len = file.len()?;
+        let mut bytes = vec![0; usize::try_from(len.min(FILE_LIMIT)).unwrap_or_default()];
         let read = disk::read(&*file, &mut bytes, 0)?;
         bytes.truncate(read);
-        Ok(decode(store, &bytes))
+        let (entries, fault) = decode(store, name, &bytes);
+        Ok((entries, len, fault))
     }
 }
 
-fn checksum(store: StoreId, offset: u64, record: &[u8]) -> u32 {
+fn checksum(store: StoreId, (name, offset): (JournalName, u64), record: &[u8]) -> u32 {
     let mut hasher = Hasher::new();
     hasher.update(&store.0);
+    hasher.update(&name.0.to_le_bytes());
     hasher.update(&offset.to_le_bytes());
     hasher.update(record);
     hasher.finalize()
 }
 
-fn encode(store: StoreId, offset: u64, entries: &[LateEntry]) -> Vec<u8> {
-    let mut body = Vec::with_capacity(RECORD_HEAD + entries.len() * ENTRY);
-    body.extend(u32::try_from(entries.len()).unwrap_or(u32::MAX).to_le_bytes());
-    entries.iter().for_each(|entry| entry.encode(&mut body));
-    [&checksum(store, offset, &body).to_le_bytes()[..], &body].concat()
+fn encode(store: StoreId, place: (JournalName, u64), entries: &[LateEntry]) -> Vec<u8> {
+    let mut record = Vec::with_capacity(RECORD_HEAD + entries.len() * ENTRY);
+    record.extend([0; 4]);
+    record.extend(u32::try_from(entries.len()).unwrap_or(u32::MAX).to_le_bytes());
+    entries.iter().for_each(|entry| entry.encode(&mut record));
+    if let Some((head, body)) = record.split_first_chunk_mut::<4>() {
+        *head = checksum(store, place, body).to_le_bytes();
+    }
+    record
 }
 
-fn decode(store: StoreId, bytes: &[u8]) -> (Vec<LateEntry>, Option<JournalFault>) {
+fn decode(
+    store: StoreId,
+    name: JournalName,
+    bytes: &[u8],
+) -> (Vec<LateEntry>, Option<JournalFault>) {
     let (mut entries, mut rest) = (Vec::new(), bytes);
     while !rest.is_empty() {
         let offset = (bytes.len() - rest.len()) as u64;
-        let Some((mut found, next)) = decode_record(store, offset, rest) else {
-            return (entries, Some(JournalFault { offset, bytes: rest.len() as u64 }));
+        let Some((mut found, next)) = decode_record(store, (name, offset), rest) else {
+            return (entries, Some(JournalFault { name, offset, bytes: rest.len() as u64 }));
         };
         entries.append(&mut found);
         rest = next;
@@ -136,69 +264,19 @@ fn decode(store: StoreId, bytes: &[u8]) -> (Vec<LateEntry>, Option<JournalFault>
     (entries, None)
 }
 
-fn decode_record(store: StoreId, offset: u64, bytes: &[u8]) -> Option<(Vec<LateEntry>, &[u8])> {
+fn decode_record(
+    store: StoreId,
+    place: (JournalName, u64),
+    bytes: &[u8],
+) -> Option<(Vec<LateEntry>, &[u8])> {
     let (found, body) = bytes.split_first_chunk::<4>()?;
     let count = usize::try_from(u32::from_le_bytes(*body.first_chunk::<4>()?)).ok()?;
     let len = count.checked_mul(ENTRY)?.checked_add(4)?;
     let (record, rest) = body.split_at_checked(len)?;
-    let good = u32::from_le_bytes(*found) == checksum(store, offset, record);
+    let good = u32::from_le_bytes(*found) == checksum(store, place, record);
     let entries = record.get(4..).filter(|_| good)?;
     Some((LateEntry::decode_all(entries).collect(), rest))
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::ids::KeyHash;
-    use crate::simulation::SimDisk;
-
-    const STORE: StoreId = StoreId([7; 16]);
-
-    fn entries(hashes: &[u64]) -> Vec<LateEntry> {
-        hashes.iter().map(|hash| LateEntry::mark(KeyHash(*hash), 5)).collect()
-    }
-
-    proptest! {
-        #[test]
-        fn what_was_added_reads_back(
-            first in proptest::collection::vec(any::<u64>(), 0..20),
-            more in proptest::collection::vec(proptest::collection::vec(any::<u64>(), 0..20), 0..5),
-        ) {
-            let disk = SimDisk::new();
-            let mut journal = Journal::new(STORE);
-            journal.rewrite(&*disk, &entries(&first)).expect("written");
-            let mut all = entries(&first);
-            for piece in more {
-                journal.append(&entries(&piece)).expect("written");
-                all.extend(entries(&piece));
-            }
-            let (found, fault) = Journal::read(&*disk, STORE).expect("read");
-            prop_assert_eq!((found, fault), (all, None));
-            let (none, fault) = Journal::read(&*disk, StoreId([8; 16])).expect("read");
-            prop_assert!(none.is_empty() && fault.is_some(), "it is of another store");
-        }
-    }
-
-    #[test]
-    fn p7_every_flipped_bit_and_every_cut_is_found() {
-        let (one, two) = (entries(&[1, 2]), entries(&[3]));
-        let bytes = encode(STORE, 0, &one);
-        let bytes = [&bytes[..], &encode(STORE, bytes.len() as u64, &two)].concat();
-        let whole: Vec<_> = [one.clone(), two].concat();
-        assert_eq!(decode(STORE, &bytes), (whole.clone(), None));
-        for bit in 0..bytes.len() * 8 {
-            let mut flipped = bytes.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            let (found, fault) = decode(STORE, &flipped);
-            assert!(fault.is_some() && whole.starts_with(&found), "bit {bit}");
-        }
-        let ends = [0, bytes.len() - 20, bytes.len()];
-        for len in 0..=bytes.len() {
-            let (found, fault) = decode(STORE, &bytes[..len]);
-            assert!(whole.starts_with(&found));
-            assert_eq!(fault.is_none(), ends.contains(&len), "{len} bytes");
-        }
-    }
-}
+mod tests;

@@ -1,10 +1,14 @@
-//! The writing side of the memory: the runs that there are, the journal, and when which become one.
+//! The writing side of the memory: the runs that there are, and when which become one.
 //!
 //! Time is cut into windows of half of what is remembered. Keys that enter in one window are in at
 //! most two runs, a large one and a small one that grows beside it; when the window is over they
 //! become one. So there are at most two runs of windows that are over, and two of the present one:
 //! a fresh key is taken for a late one by a filter, and a page is read for nothing, four times in
 //! 1,024 at most. A run is dropped when the last of its keys has been remembered for long enough.
+//!
+//! What a run is made of is worth at least a [`WORTH`]th of all that is in runs. A small run joins
+//! the large one when it has a sixteenth of its entries; so each entry is written some 48 times at
+//! most: 16 as part of a large run that small ones join, and 32 as part of a small one.
 //!
 //! Runs are numbered. One that stands for others says from which number on; where a crash leaves
 //! those beside it, they go at the next open.
@@ -14,16 +18,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::entry::{LateEntry, Told, seconds_before};
-use super::journal::{JOURNAL, JOURNAL_TMP, Journal, JournalFault};
+use super::journal::{Journal, JournalFault, JournalName};
 use super::merge::merge;
-use super::run::{RUN_TMP, Run, RunFault, RunName, RunWriter};
+use super::run::{Progress, RUN_TMP, Run, RunFault, RunName, RunWriter};
 use crate::disk::Disk;
 use crate::ids::{KeyHash, StoreId, StoreTime};
 
 /// The most runs there are.
 pub(crate) const MAX_RUNS: usize = 4;
-/// A small run joins the large one of its window when it is so many times smaller, or less.
-const MUCH_SMALLER: u64 = 4;
+/// A small run stays beside the large one of its window while it is more than so many times smaller.
+const MUCH_SMALLER: u64 = 16;
+/// What is pending becomes a run when it is at least so small a part of what is in runs.
+pub(crate) const WORTH: u64 = 1024;
 
 /// Looks that found something, and looks for nothing.
 #[derive(Debug, Default)]
@@ -74,18 +80,31 @@ impl Runs {
         for run in &self.runs {
             let mut last = None;
             entries.retain(|entry| {
-                if !run.may_know(entry.hash) {
+                if !run.may_know(entry.hash()) {
                     return true;
                 }
-                run.look_on(entry.hash, &mut last).map_or(true, |told| !told.covers(*entry))
+                run.look_on(entry.hash(), &mut last).map_or(true, |told| !told.covers(*entry))
             });
         }
     }
 
-    /// How many entries are in them, and how much memory they take.
-    pub(crate) fn sizes(&self) -> (u64, u64) {
-        let entries = self.runs.iter().map(|run| run.head.entries).sum();
-        (entries, self.runs.iter().map(|run| run.memory_bytes() as u64).sum())
+    /// How many entries are in them.
+    pub(crate) fn entries(&self) -> u64 {
+        self.runs.iter().map(|run| run.head.entries).sum()
+    }
+
+    /// Bytes of memory that they take.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.runs.iter().map(|run| run.memory_bytes() as u64).sum()
+    }
+
+    /// Bytes of their files.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        self.runs.iter().map(|run| run.disk_bytes()).sum()
+    }
+
+    pub(crate) fn counts(&self) -> &LookCounts {
+        &self.counts
     }
 }
 
@@ -93,7 +112,7 @@ impl Runs {
 #[derive(Debug, Default)]
 pub(crate) struct LateFaults {
     pub(crate) runs: Vec<(RunName, RunFault)>,
-    pub(crate) journal: Option<JournalFault>,
+    pub(crate) journal: Vec<JournalFault>,
 }
 
 /// The memory of an open store, but for what is pending in the shards.
@@ -105,58 +124,57 @@ pub(crate) struct LateMemory {
     remember_ms: u64,
     runs: Vec<Arc<Run>>,
     next: RunName,
-    journal: Journal,
     counts: Arc<LookCounts>,
-    /// Pages that were found damaged when runs were made one.
-    pub(crate) damaged_pages: u64,
+}
+
+/// What opening the memory finds.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) memory: LateMemory,
+    pub(crate) journal: Journal,
+    /// What is in the journal.
+    pub(crate) pending: Vec<LateEntry>,
+    pub(crate) faults: LateFaults,
 }
 
 impl LateMemory {
-    /// Opens the memory; returns what is pending, too. What cannot be used of it is gone, and said.
-    /// Without a time to remember for, whatever is there is removed.
+    /// Opens the memory. What cannot be used of it is gone, and said. Without a time to remember
+    /// for, whatever is there is removed.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         (store, base): (StoreId, StoreTime),
         remember_ms: u64,
         now: StoreTime,
-    ) -> io::Result<(Self, Vec<LateEntry>, LateFaults)> {
-        let names = disk.list()?;
-        for name in names.iter().filter(|name| [RUN_TMP, JOURNAL_TMP].contains(&name.as_str())) {
-            disk.remove(name)?;
+    ) -> io::Result<Opened> {
+        let mut names = disk.list()?;
+        if names.iter().any(|name| name == RUN_TMP) {
+            disk.remove(RUN_TMP)?;
+        }
+        if remember_ms == 0 {
+            let is_of_it = |name: &String| {
+                let journal = JournalName::from_file_name(name);
+                journal.is_some() || RunName::from_file_name(name).is_some()
+            };
+            names.iter().filter(|name| is_of_it(name)).for_each(|name| drop(disk.remove(name)));
+            names.clear();
         }
         let mut numbers: Vec<_> =
             names.iter().filter_map(|name| RunName::from_file_name(name)).collect();
         numbers.sort_unstable();
         let mut memory = Self {
-            journal: Journal::new(store),
             next: RunName(numbers.last().map_or(1, |last| last.0.saturating_add(1))),
-            disk,
+            disk: disk.clone(),
             store,
             base,
             remember_ms,
             runs: Vec::new(),
             counts: Arc::default(),
-            damaged_pages: 0,
         };
         let mut faults = LateFaults::default();
-        if remember_ms == 0 {
-            let journal = names.iter().filter(|name| *name == JOURNAL).cloned();
-            let all = numbers.into_iter().map(RunName::file_name).chain(journal);
-            all.for_each(|name| drop(memory.disk.remove(&name)));
-            return Ok((memory, Vec::new(), faults));
-        }
         memory.open_runs(numbers, now, &mut faults);
-        let pending = match Journal::read(&*memory.disk, store) {
-            Ok((pending, fault)) => {
-                faults.journal = fault;
-                pending
-            }
-            Err(_) => {
-                faults.journal = Some(JournalFault { offset: 0, bytes: 0 });
-                Vec::new()
-            }
-        };
-        Ok((memory, pending, faults))
+        let (journal, pending, bad) = Journal::take_over(disk, store, &names);
+        faults.journal = bad;
+        Ok(Opened { memory, journal, pending, faults })
     }
 
     /// Newest first: each says which older ones it stands for.
@@ -206,41 +224,17 @@ impl LateMemory {
         Arc::new(Runs { runs: self.runs.clone(), counts: self.counts.clone() })
     }
 
-    pub(crate) fn counts(&self) -> &LookCounts {
-        &self.counts
-    }
-
-    /// Bytes of its files.
-    pub(crate) fn disk_bytes(&self) -> u64 {
-        self.runs.iter().map(|run| run.disk_bytes()).sum::<u64>() + self.journal.len()
-    }
-
-    /// Whether the journal must be written anew before it can take more.
-    pub(crate) fn is_in_doubt(&self) -> bool {
-        self.is_on() && !self.journal.is_good()
-    }
-
-    /// Adds to the journal. If that fails it is in doubt.
-    pub(crate) fn note(&mut self, entries: &[LateEntry]) -> io::Result<()> {
-        self.journal.append(entries)
-    }
-
-    /// Writes the journal anew, with all that is pending.
-    pub(crate) fn rewrite_journal(&mut self, pending: &[LateEntry]) -> io::Result<()> {
-        self.journal.rewrite(&*self.disk, pending)
-    }
-
-    /// Makes a run of all that is pending, which is in order, and of runs that it belongs with. The
-    /// journal is in doubt from then on.
+    /// Makes a run of all that is pending, which is in order, and of runs that it belongs with.
+    /// `step` is told how far it has come, and may end it.
     pub(crate) fn write_run(
         &mut self,
         pending: &[LateEntry],
         now: StoreTime,
-        breathe: impl FnMut(),
+        step: &mut dyn FnMut(Progress<'_>) -> io::Result<()>,
     ) -> io::Result<()> {
         let (start, opened) = self.plan(pending.len() as u64, now);
         let old = self.runs.split_off(start);
-        let written = self.write_of(&old, pending, (opened, now), breathe);
+        let written = self.write_of(&old, pending, (opened, now), step);
         let run = match written {
             Ok(run) => run,
             Err(error) => {
@@ -250,7 +244,6 @@ impl LateMemory {
                 return Err(error);
             }
         };
-        self.journal.doubt();
         self.next = RunName(self.next.0 + 1);
         self.runs.extend(run.map(Arc::new));
         old.iter().for_each(|run| drop(self.disk.remove(&run.head.number.file_name())));
@@ -262,14 +255,15 @@ impl LateMemory {
         old: &[Arc<Run>],
         pending: &[LateEntry],
         (opened, now): (StoreTime, StoreTime),
-        breathe: impl FnMut(),
+        step: &mut dyn FnMut(Progress<'_>) -> io::Result<()>,
     ) -> io::Result<Option<Run>> {
         let from = old.first().map_or(self.next, |first| first.head.from);
         let entries = old.iter().map(|run| run.head.entries).sum::<u64>() + pending.len() as u64;
         let names = (from, self.next);
         let mut writer = RunWriter::begin(&*self.disk, self.store, names, opened, entries)?;
-        self.damaged_pages += merge(old, pending, self.since_s(now), &mut writer, breathe)?;
-        writer.finish()
+        let damaged = merge(old, pending, self.since_s(now), &mut writer, step)?;
+        self.counts.unreadable.fetch_add(damaged, Ordering::Relaxed);
+        writer.finish(step)
     }
 
     /// Which runs so many new entries become one with: those from this one on. And when the window

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::vec;
 
 use super::entry::{LateEntry, Told};
-use super::run::{Run, RunFault, RunWriter};
+use super::run::{Progress, Run, RunFault, RunWriter};
 use crate::ids::KeyHash;
 
 /// The entries of a run, read some pages at a time.
@@ -77,19 +77,18 @@ pub(super) fn merge(
     list: &[LateEntry],
     since_s: u32,
     writer: &mut RunWriter<'_>,
-    mut breathe: impl FnMut(),
+    step: &mut dyn FnMut(Progress<'_>) -> io::Result<()>,
 ) -> io::Result<u64> {
     let mut readings: Vec<_> = runs.iter().cloned().map(Reading::new).collect();
     let mut sources: Vec<_> = readings.iter_mut().map(Iterator::peekable).collect();
     let mut list = list.iter().copied().peekable();
     loop {
-        let heads = sources.iter_mut().filter_map(|source| source.peek().map(|entry| entry.hash));
-        let Some(hash) = heads.chain(list.peek().map(|entry| entry.hash)).min() else { break };
+        let heads = sources.iter_mut().filter_map(|source| source.peek().map(|entry| entry.hash()));
+        let Some(hash) = heads.chain(list.peek().map(|entry| entry.hash())).min() else { break };
         let mut told = Told::default();
         sources.iter_mut().for_each(|source| take(source, hash, &mut told));
         take(&mut list, hash, &mut told);
-        writer.add(told.entries(hash, since_s).into_iter().flatten())?;
-        breathe();
+        writer.add(told.entries(hash, since_s).into_iter().flatten(), step)?;
     }
     drop(sources);
     let mut damaged = 0;
@@ -104,7 +103,7 @@ pub(super) fn merge(
 
 /// Takes all entries of a hash off the front of a source.
 fn take(source: &mut Peekable<impl Iterator<Item = LateEntry>>, hash: KeyHash, told: &mut Told) {
-    while let Some(entry) = source.next_if(|entry| entry.hash == hash) {
+    while let Some(entry) = source.next_if(|entry| entry.hash() == hash) {
         told.take(entry);
     }
 }

@@ -3,8 +3,8 @@
 //!
 //! A key enters when its record leaves the index because its TTL is over: 64 bits of its hash, and
 //! the expiry as a footer says it. It is first *pending*, in the shard's own list and in a journal;
-//! when many are, they become a *run*, a sorted file with a filter in memory. A claim probes the
-//! filters; a hit is confirmed by reading one block before it is told.
+//! when many are, or some have been for a while, they become a *run*, a sorted file with a filter in
+//! memory. A claim probes the filters; a hit is confirmed by reading one block before it is told.
 //!
 //! Invariants:
 //! - Whatever enters is on disk before the manifest lets go of the segment that proves it, unless
@@ -30,7 +30,7 @@ mod pending;
 mod run;
 
 pub(crate) use entry::{LateEntry, Told, moment};
-pub(crate) use journal::{JOURNAL, Journal};
-pub(crate) use memory::{LateFaults, LateMemory};
+pub(crate) use journal::{Journal, JournalName};
+pub(crate) use memory::{LateFaults, LateMemory, Opened, Runs, WORTH};
 pub(crate) use pending::{Ask, Pending};
-pub(crate) use run::{Run, RunFault, RunName};
+pub(crate) use run::{Progress, Run, RunFault, RunName};

@@ -187,10 +187,10 @@ impl Run {
         for number in 0..pages.min(self.head.pages) {
             match self.page(number) {
                 Ok(entries) => {
-                    let first = entries.first().map_or(last, |entry| entry.hash.0);
+                    let first = entries.first().map_or(last, |entry| entry.hash().0);
                     table.firsts.push(first);
-                    entries.iter().for_each(|entry| table.add(entry.hash.0));
-                    last = entries.last().map_or(last, |entry| entry.hash.0);
+                    entries.iter().for_each(|entry| table.add(entry.hash().0));
+                    last = entries.last().map_or(last, |entry| entry.hash().0);
                 }
                 Err(fault @ RunFault::Damaged(..)) => {
                     // Nothing is found in it: what is before it is not, and it is not read twice.
@@ -302,8 +302,8 @@ impl Run {
 /// What entries in order say of a hash.
 pub(super) fn told_of(entries: &[LateEntry], hash: KeyHash) -> Told {
     let mut told = Told::default();
-    let from = entries.partition_point(|entry| entry.hash < hash);
-    let equal = entries.iter().skip(from).take_while(|entry| entry.hash == hash);
+    let from = entries.partition_point(|entry| entry.hash() < hash);
+    let equal = entries.iter().skip(from).take_while(|entry| entry.hash() == hash);
     equal.for_each(|entry| told.take(*entry));
     told
 }
@@ -410,6 +410,14 @@ fn encode_table(firsts: &[u64], filters: &[Filter]) -> Vec<u8> {
     table
 }
 
+/// How far a run in the making has come.
+pub(crate) enum Progress<'a> {
+    /// A key was taken in.
+    Key,
+    /// So many bytes were written to its file, and not synced.
+    Written(u64, &'a dyn DiskFile),
+}
+
 /// A run in the making: entries come in order, all of one hash together.
 pub(super) struct RunWriter<'a> {
     disk: &'a dyn Disk,
@@ -450,26 +458,33 @@ impl<'a> RunWriter<'a> {
     }
 
     /// Adds all entries of one hash.
-    pub(super) fn add(&mut self, entries: impl IntoIterator<Item = LateEntry>) -> io::Result<()> {
+    pub(super) fn add(
+        &mut self,
+        entries: impl IntoIterator<Item = LateEntry>,
+        step: &mut dyn FnMut(Progress<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
         // All of one hash are in one page: at most two are.
         if self.entries.len() + 2 > ENTRIES_A_PAGE {
-            self.end_page()?;
+            self.end_page();
+            if self.bytes.len() >= PAGES_AT_ONCE * PAGE {
+                self.write_bytes(step)?;
+            }
         }
         for entry in entries {
             if self.entries.is_empty() {
-                self.table.firsts.push(entry.hash.0);
+                self.table.firsts.push(entry.hash().0);
             }
-            self.table.add(entry.hash.0);
+            self.table.add(entry.hash().0);
             self.entries.push(entry);
             self.head.entries += 1;
             self.head.latest_s = self.head.latest_s.max(entry.seconds());
         }
-        Ok(())
+        step(Progress::Key)
     }
 
-    fn end_page(&mut self) -> io::Result<()> {
+    fn end_page(&mut self) {
         if self.entries.is_empty() {
-            return Ok(());
+            return;
         }
         self.head.pages += 1;
         let mut body = Vec::with_capacity(PAGE);
@@ -480,34 +495,40 @@ impl<'a> RunWriter<'a> {
         self.bytes.extend(checksum(store, number, pages, &body).to_le_bytes());
         self.bytes.extend(body);
         self.entries.clear();
-        if self.bytes.len() >= PAGES_AT_ONCE * PAGE {
-            self.write_bytes()?;
-        }
-        Ok(())
     }
 
-    fn write_bytes(&mut self) -> io::Result<()> {
-        self.file.write_at(&self.bytes, self.offset)?;
-        self.offset += self.bytes.len() as u64;
+    fn write_bytes(
+        &mut self,
+        step: &mut dyn FnMut(Progress<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        for piece in self.bytes.chunks(PAGES_AT_ONCE * PAGE) {
+            self.file.write_at(piece, self.offset)?;
+            self.offset += piece.len() as u64;
+            step(Progress::Written(piece.len() as u64, &*self.file))?;
+        }
         self.bytes.clear();
         Ok(())
     }
 
     /// Writes the rest and gives the run its name; from then on it stands for those it was made
     /// of. `None` if nothing was in it.
-    pub(super) fn finish(mut self) -> io::Result<Option<Run>> {
-        self.end_page()?;
-        let Self { disk, file, mut head, .. } = self;
-        if head.entries == 0 {
-            disk.remove(RUN_TMP)?;
+    pub(super) fn finish(
+        mut self,
+        step: &mut dyn FnMut(Progress<'_>) -> io::Result<()>,
+    ) -> io::Result<Option<Run>> {
+        self.end_page();
+        if self.head.entries == 0 {
+            self.disk.remove(RUN_TMP)?;
             return Ok(None);
         }
-        let (firsts, filters) = self.table.finish();
+        let made = std::mem::replace(&mut self.table, TableMaker::new(0));
+        let (firsts, filters) = made.finish();
         let table = encode_table(&firsts, &filters);
-        head.table_len = table.len() as u64;
-        head.table_checksum = checksum(head.store, head.number, u32::MAX, &table);
+        self.head.table_len = table.len() as u64;
+        self.head.table_checksum = checksum(self.head.store, self.head.number, u32::MAX, &table);
         self.bytes.extend(table);
-        file.write_at(&self.bytes, self.offset)?;
+        self.write_bytes(step)?;
+        let Self { disk, file, head, .. } = self;
         file.write_at(&head.encode(), 0)?;
         file.sync()?;
         disk.rename(RUN_TMP, &head.number.file_name())?;

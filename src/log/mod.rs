@@ -40,7 +40,7 @@ pub(crate) use frame::{
 };
 pub(crate) use manifest::{MANIFEST_FILE, MANIFEST_TMP, Manifest, ManifestFault, SegmentEntry};
 pub(crate) use place::Place;
-pub(crate) use scan::{Scan, ScanOptions, reach, scan, scan_start};
+pub(crate) use scan::{Scan, ScanOptions, ScannedBatch, reach, scan, scan_start};
 pub(crate) use segment_header::{HeaderProblem, SegmentHeader, SegmentKind};
 
 /// What batches and frames are aligned to.

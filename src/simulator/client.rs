@@ -257,9 +257,9 @@ impl Client {
 
     async fn forget(&self, key: KeyId, scope: Scope, name: Key) {
         // What is remembered of the key is hidden on disk at once: nobody can do that in the
-        // middle of a disk call.
+        // middle of what the journal of it, or the log, writes.
         std::future::poll_fn(|cx: &mut Context<'_>| {
-            if self.world.depth() > 0 {
+            if self.world.depth() > 0 && !self.store.engine().may_forget() {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

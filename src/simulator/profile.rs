@@ -180,7 +180,11 @@ impl Profile {
 
     pub(crate) fn options(&self) -> Options {
         let durability = self.interval.map_or(Durability::Sync, Durability::Interval);
-        let options = Options { late_pending: self.late_pending, ..Options::new() };
+        let options = Options {
+            late_pending: self.late_pending,
+            late_most: self.late_pending * 4,
+            ..Options::new()
+        };
         options
             .remember_late(self.remember_late)
             .segment_bytes(self.segment_bytes)

@@ -197,6 +197,10 @@ impl World {
             self.hit("pruned a segment");
             return true;
         }
+        if store.step_late() {
+            self.hit("made a run of expired keys");
+            return true;
+        }
         let compacted = store.step_compact();
         if compacted {
             self.hit("compacted");

@@ -381,6 +381,11 @@ impl Store {
         self.inner.engine.step_compact(Pace::hurried())
     }
 
+    /// Makes a run of the expired keys that are remembered in memory alone; false if none is due.
+    pub(crate) fn step_late(&self) -> bool {
+        self.inner.engine.step_late(&mut Pace::hurried())
+    }
+
     /// What the compaction thread would do next; false if that is nothing.
     pub fn step_rewrite(&self) -> bool {
         self.inner.engine.step_rewrite()

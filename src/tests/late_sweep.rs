@@ -29,6 +29,7 @@ impl Run {
     fn new() -> Self {
         let mut world = World::with(Options::new().ttl(HALF_HOUR));
         world.options.late_pending = 3;
+        world.options.late_most = 12;
         Self { world, keys: BTreeMap::new(), did: (false, false) }
     }
 
@@ -43,6 +44,7 @@ impl Run {
         self.forget(&store, "a-1")?;
         self.come_late(&store, "a-2")?;
         store.prune().wait()?;
+        store.step_late();
         self.come_late(&store, "a-2")?;
         self.forget(&store, "a-3")?;
         self.execute(&store, "a-3", 20)?;
@@ -54,7 +56,7 @@ impl Run {
         }
         self.age(&store);
         self.age(&store);
-        while store.step_prune() || store.step_compact() {}
+        while store.step_prune() || store.step_late() || store.step_compact() {}
         self.did = (store.stats().late_disk_bytes > 8192, store.stats().compactions > 0);
         drop(store);
         let store = self.world.try_open()?;
@@ -63,6 +65,8 @@ impl Run {
         self.fill(&store, "six")?;
         self.age(&store);
         store.prune().wait()?;
+        self.forget(&store, "six-1")?;
+        store.step_late();
         store.step_upkeep();
         Ok(())
     }
@@ -164,6 +168,7 @@ fn p7_no_crash_loses_a_late_retry_or_tells_of_what_was_forgotten() {
                 run.check(&world, &store);
                 // Whatever was pruned meanwhile, in this process and in the next.
                 store.prune().wait().expect("pruned");
+                while store.step_late() {}
                 run.check(&world, &store);
                 drop(store);
                 run.check(&world, &world.fork().open());

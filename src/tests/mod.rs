@@ -30,6 +30,7 @@ mod inspect;
 mod inspect_damage;
 mod interval;
 mod late;
+mod late_runs;
 mod late_sweep;
 mod ledger;
 mod lifecycle;

@@ -1,19 +1,24 @@
 //! The census: what each segment that the manifest names turned out to be.
 //!
 //! A sealed segment is known by its footer, and none of its data is read. One that is not sealed,
-//! or whose footer is bad, is read and scanned batch by batch.
+//! or whose footer is bad, is read and scanned batch by batch. Segments are looked at in any order
+//! and by several threads; they are judged newest first, since a later one says what was synced of
+//! an earlier.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::read::read_and_scan;
+use super::crew;
+use super::read::Start;
 use super::report::{DamageReport, RecoveryReport};
 use crate::disk::{self, Disk};
 use crate::engine::segment::{Contents, NewEntry, Segment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::log::{
-    BatchHeader, FLAG_CLEAN, Footer, FooterHead, Frame, HeaderProblem, Manifest, Place,
-    SEGMENT_HEADER, Scan, ScanOptions, SegmentEntry, SegmentHeader, SegmentKind, frames,
+    BatchHeader, FLAG_CLEAN, Footer, FooterHead, Frame, FrameFault, HeaderProblem, Manifest, Place,
+    SEGMENT_HEADER, Scan, ScanOptions, ScannedBatch, SegmentEntry, SegmentHeader, SegmentKind,
+    frames,
 };
 use crate::progress::{Observer, Phase};
 use crate::sabotage::{self, Bug};
@@ -29,6 +34,8 @@ pub(crate) struct Counted {
     pub(crate) first: Option<BatchHeader>,
     /// Its bytes and batches, if it had to be read.
     pub(crate) data: Option<Data>,
+    /// What its footer would say, if it was not sealed and can be where it lies.
+    pub(crate) listed: Option<Contents>,
 }
 
 #[derive(Debug)]
@@ -42,38 +49,86 @@ pub(crate) struct Census<'a> {
     pub(crate) manifest: &'a Manifest,
     pub(crate) report: &'a mut RecoveryReport,
     pub(crate) observer: &'a Observer,
-    /// Memory for what is read.
-    pub(crate) buffer: Vec<u8>,
+    /// The most threads that may look at one time.
+    pub(crate) workers: usize,
+}
+
+/// What a look at a segment file found, whatever other segments say.
+struct Look {
+    /// `None` if there is no file.
+    segment: Option<Arc<Segment>>,
+    found: Found,
+    damage: Vec<DamageReport>,
+    repaired: Vec<DamageReport>,
+}
+
+enum Found {
+    Nothing,
+    Footer { head: FooterHead, first: Option<BatchHeader> },
+    Data { start: Start, scan: Scan },
 }
 
 impl Census<'_> {
-    /// Looks at every segment, newest first, since a later one says what was synced of an earlier.
+    /// Looks at every segment.
     pub(crate) fn take(&mut self) -> Result<Vec<Counted>> {
+        let manifest = self.manifest;
+        let entries: Vec<_> = manifest.segments.iter().rev().collect();
+        let (seen, looker) = (AtomicUsize::new(0), &*self);
+        let (_, looks) = crew::share(self.workers, entries.len(), Vec::new, |buffer, number| {
+            let Some(entry) = entries.get(number) else { return Ok(None) };
+            let look = looker.look(entry, buffer)?;
+            let seen = seen.fetch_add(1, Ordering::Relaxed) + 1;
+            looker.observer.tell(Phase::Segments, seen, entries.len());
+            Ok(Some(look))
+        })?;
         let mut counted: Vec<Counted> = Vec::new();
-        let total = self.manifest.segments.len();
-        for (done, entry) in (1..).zip(self.manifest.segments.iter().rev()) {
+        for (entry, look) in entries.into_iter().zip(looks.into_iter().flatten()) {
             let synced = counted
                 .iter()
                 .rev()
                 .find_map(|later| later.first)
                 .map_or(Token(0), |first| first.synced);
-            if let Some(segment) = self.open(entry)? {
-                counted.push(self.count(segment, entry, synced)?);
-            }
-            self.observer.tell(Phase::Segments, done, total);
+            counted.extend(self.count(look, entry, synced)?);
         }
         counted.reverse();
         Ok(counted)
     }
 
+    /// Looks at one segment file, with memory for a footer that is used again.
+    fn look(&self, entry: &SegmentEntry, buffer: &mut Vec<u8>) -> Result<Look> {
+        let (damage, repaired) = (Vec::new(), Vec::new());
+        let mut look = Look { segment: None, found: Found::Nothing, damage, repaired };
+        let Some(segment) = self.open(entry, &mut look)? else { return Ok(look) };
+        look.segment = Some(segment.clone());
+        if entry.sealed {
+            match segment.look_for_entries(buffer)? {
+                Ok((head, entries)) => {
+                    *segment.contents() = Contents::of_footer(&head, entries, segment.base);
+                    segment.sealed.store(true, Ordering::Release);
+                    let first = read_first_batch(&segment)?;
+                    look.found = Found::Footer { head, first };
+                    return Ok(look);
+                }
+                Err(fault) => {
+                    let what = format!("the footer cannot be used: {fault}; made again");
+                    look.repair(&segment.slot.file_name(), u64::from(segment.size), &what);
+                }
+            }
+        }
+        let start = read_start(&segment, None)?;
+        let scan = start.scan(ScanOptions::default());
+        look.found = Found::Data { start, scan };
+        Ok(look)
+    }
+
     /// Opens a segment file and checks that it is in the life that the manifest means.
-    fn open(&mut self, entry: &SegmentEntry) -> Result<Option<Arc<Segment>>> {
+    fn open(&self, entry: &SegmentEntry, look: &mut Look) -> Result<Option<Arc<Segment>>> {
         let name = entry.slot.file_name();
         let size = self.manifest.segment_size;
         let file = match self.disk.open(&name) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                self.lose(&name, 0, u64::from(size), "the file is missing, and all records in it");
+                look.lose(&name, 0, u64::from(size), "the file is missing, and all records in it");
                 return Ok(None);
             }
             Err(error) => return Err(Error::io(format_args!("opening {name}"), error)),
@@ -82,7 +137,7 @@ impl Census<'_> {
         let len = file.len().map_err(io)?;
         if len < u64::from(size) {
             let what = format!("the file is cut short: {len} bytes of {size}");
-            self.lose(&name, len, u64::from(size) - len, &what);
+            look.lose(&name, len, u64::from(size) - len, &what);
         }
         let mut page = vec![0; SEGMENT_HEADER];
         let count = disk::read(&*file, &mut page, 0).map_err(io)?;
@@ -90,61 +145,63 @@ impl Census<'_> {
             Ok(header) if header.nonce == entry.nonce && header.id == entry.id => {}
             // Nothing had been written to it, and an opening that was cut short took it.
             Ok(header) if !entry.sealed && header.id >= self.manifest.next_segment => {}
-            Ok(_) => self.repair(&name, 0, "the header is of another life of the file"),
+            Ok(_) => look.repair(&name, 0, "the header is of another life of the file"),
             Err(HeaderProblem::TooNew(version)) if entry.sealed => {
-                self.repair(&name, 0, &format!("the header says format version {version}"));
+                look.repair(&name, 0, &format!("the header says format version {version}"));
             }
-            Err(problem) => self.repair(&name, 0, &problem.to_string()),
+            Err(problem) => look.repair(&name, 0, &problem.to_string()),
         }
         let life = (entry.id, entry.nonce, entry.slot, entry.kind);
         let base = self.manifest.base;
         Ok(Some(Arc::new(Segment::new(life, size, base, file, Contents::empty()))))
     }
 
+    /// Judges what was found of a segment, given what later ones say was synced.
     fn count(
         &mut self,
-        segment: Arc<Segment>,
+        look: Look,
         entry: &SegmentEntry,
         synced: Token,
-    ) -> Result<Counted> {
-        let name = segment.slot.file_name();
-        if entry.sealed {
-            match segment.look_for_entries(&mut self.buffer)? {
-                Ok((head, entries)) => {
-                    *segment.contents() = Contents::of_footer(&head, entries, segment.base);
-                    return sealed(segment, head);
+    ) -> Result<Option<Counted>> {
+        let Look { segment, found, mut damage, mut repaired } = look;
+        self.report.damage.append(&mut damage);
+        self.report.repaired.append(&mut repaired);
+        let Some(segment) = segment else { return Ok(None) };
+        let counted = |footer, first| Counted {
+            segment: segment.clone(),
+            footer,
+            first,
+            data: None,
+            listed: None,
+        };
+        match found {
+            Found::Nothing => Ok(None),
+            Found::Footer { head, first } => Ok(Some(counted(Some(head), first))),
+            Found::Data { start, scan } => {
+                // A compacted segment numbers its batches for itself: what the log says was synced
+                // is not about it.
+                let is_log = segment.kind == SegmentKind::Log;
+                let synced = if is_log { synced } else { Token(0) };
+                let options = ScanOptions { synced, ..ScanOptions::default() };
+                let scan = start.scan_again(scan, options);
+                let data = Data { bytes: start.bytes, scan };
+                self.judge(&segment, &data, entry.sealed);
+                let first = first_batch(&data);
+                let mut footer = None;
+                if entry.sealed {
+                    self.rebuild(&segment, &data)?;
+                    footer = Some(segment.footer().head());
                 }
-                Err(fault) => {
-                    let what = format!("the footer cannot be used: {fault}; made again");
-                    self.repair(&name, u64::from(segment.size), &what);
-                }
+                Ok(Some(Counted { data: Some(data), ..counted(footer, first) }))
             }
         }
-        // A compacted segment numbers its batches for itself: what the log says was synced is not
-        // about it.
-        let synced = if segment.kind == SegmentKind::Log { synced } else { Token(0) };
-        let data = self.read(&segment, ScanOptions { synced, ..ScanOptions::default() })?;
-        self.judge(&segment, &data, entry.sealed);
-        let first = first_batch(&data);
-        if !entry.sealed {
-            return Ok(Counted { segment, footer: None, first, data: Some(data) });
-        }
-        self.rebuild(&segment, &data)?;
-        let head = segment.footer().head();
-        Ok(Counted { segment, footer: Some(head), first, data: Some(data) })
     }
 
-    /// Reads what matters of a segment and scans it. If nothing is in it, the memory is kept for
-    /// the next.
-    pub(crate) fn read(&mut self, segment: &Segment, options: ScanOptions) -> Result<Data> {
-        let mut bytes = std::mem::take(&mut self.buffer);
-        let scan = read_and_scan(segment, options, &mut bytes).map_err(|error| {
-            Error::io(format_args!("reading {}", segment.slot.file_name()), error)
-        })?;
-        if scan.batches.is_empty() {
-            self.buffer = std::mem::take(&mut bytes);
-        }
-        Ok(Data { bytes, scan })
+    /// Reads a sealed segment up to an offset, and scans it.
+    pub(crate) fn read(&self, segment: &Segment, end: Option<u32>) -> Result<Data> {
+        let start = read_start(segment, end)?;
+        let scan = start.scan(ScanOptions { whole_until: end, ..ScanOptions::default() });
+        Ok(Data { bytes: start.bytes, scan })
     }
 
     /// Reports what a scan found wrong.
@@ -200,39 +257,39 @@ impl Census<'_> {
     }
 
     pub(crate) fn lose(&mut self, file: &str, offset: u64, bytes: u64, what: &str) {
-        self.report.damage.push(DamageReport {
-            file: file.into(),
-            offset,
-            bytes,
-            what: what.into(),
-        });
-    }
-
-    fn repair(&mut self, file: &str, offset: u64, what: &str) {
-        self.report.repaired.push(DamageReport {
-            file: file.into(),
-            offset,
-            bytes: 0,
-            what: what.into(),
-        });
+        self.report.damage.push(damage_report(file, offset, bytes, what));
     }
 }
 
-/// A segment whose footer is good, and whose contents are known.
-fn sealed(segment: Arc<Segment>, head: FooterHead) -> Result<Counted> {
-    segment.sealed.store(true, std::sync::atomic::Ordering::Release);
-    let first = match segment.kind {
-        SegmentKind::Compacted => None,
-        SegmentKind::Log => {
-            let mut bytes = [0; crate::log::BATCH_HEADER];
-            let offset = SEGMENT_HEADER as u32;
-            disk::read(&*segment.file, &mut bytes, u64::from(offset)).map_err(|error| {
-                Error::io(format_args!("reading {}", segment.slot.file_name()), error)
-            })?;
-            BatchHeader::decode(&bytes, segment.place(offset)).ok()
-        }
-    };
-    Ok(Counted { segment, footer: Some(head), first, data: None })
+impl Look {
+    fn lose(&mut self, file: &str, offset: u64, bytes: u64, what: &str) {
+        self.damage.push(damage_report(file, offset, bytes, what));
+    }
+
+    fn repair(&mut self, file: &str, offset: u64, what: &str) {
+        self.repaired.push(damage_report(file, offset, 0, what));
+    }
+}
+
+fn damage_report(file: &str, offset: u64, bytes: u64, what: &str) -> DamageReport {
+    DamageReport { file: file.into(), offset, bytes, what: what.into() }
+}
+
+fn read_start(segment: &Segment, whole_until: Option<u32>) -> Result<Start> {
+    Start::read(segment, whole_until)
+        .map_err(|error| Error::io(format_args!("reading {}", segment.slot.file_name()), error))
+}
+
+/// The first batch of a sealed log segment, if it is good.
+fn read_first_batch(segment: &Segment) -> Result<Option<BatchHeader>> {
+    if segment.kind == SegmentKind::Compacted {
+        return Ok(None);
+    }
+    let mut bytes = [0; crate::log::BATCH_HEADER];
+    let offset = SEGMENT_HEADER as u32;
+    disk::read(&*segment.file, &mut bytes, u64::from(offset))
+        .map_err(|error| Error::io(format_args!("reading {}", segment.slot.file_name()), error))?;
+    Ok(BatchHeader::decode(&bytes, segment.place(offset)).ok())
 }
 
 /// The first batch of a scanned log segment.
@@ -248,9 +305,19 @@ fn first_batch(data: &Data) -> Option<BatchHeader> {
 pub(crate) fn each_frame<'a>(
     segment: &Segment,
     data: &'a Data,
+    each: impl FnMut(u32, Frame<'a>) -> Result<()>,
+) -> Result<()> {
+    each_frame_in(segment, data, &data.scan.batches, each)
+}
+
+/// Hands every frame of some of the good batches to `each`, in order.
+pub(super) fn each_frame_in<'a>(
+    segment: &Segment,
+    data: &'a Data,
+    batches: &[ScannedBatch],
     mut each: impl FnMut(u32, Frame<'a>) -> Result<()>,
 ) -> Result<()> {
-    for batch in &data.scan.batches {
+    for batch in batches {
         let start = batch.offset as usize + crate::log::BATCH_HEADER;
         let end = start + batch.header.payload_len as usize;
         let payload = data.bytes.get(start..end).unwrap_or_default();
@@ -259,20 +326,43 @@ pub(crate) fn each_frame<'a>(
             match frame {
                 Ok((offset, _, frame)) => each(offset, frame)?,
                 Err(_) if sabotage::is_on(Bug::TornTail) => break,
-                // The batch's own checksum was right, so this was written so.
-                Err((offset, fault)) => {
-                    return Err(Error::new(
-                        ErrorKind::Corrupt,
-                        format!(
-                            "{} at offset {offset}: {fault}, in a batch whose checksum is right",
-                            segment.slot.file_name()
-                        ),
-                    ));
-                }
+                Err((offset, fault)) => return Err(malformed(segment, offset, &fault)),
             }
         }
     }
     Ok(())
+}
+
+/// The frame at an offset where one was found before.
+pub(super) fn frame_at<'a>(segment: &Segment, data: &'a Data, offset: u32) -> Result<Frame<'a>> {
+    let nonce = data.scan.batches.first().map_or(segment.nonce, |batch| batch.header.nonce);
+    let bytes = data.bytes.get(offset as usize..).unwrap_or_default();
+    match frames(bytes, Place { nonce, offset }, segment.base).next() {
+        Some(Ok((_, _, frame))) => Ok(frame),
+        Some(Err((offset, fault))) => Err(malformed(segment, offset, &fault)),
+        None => Err(malformed(segment, offset, &FrameFault::Malformed("no frame"))),
+    }
+}
+
+/// The batch's own checksum was right, so this was written so.
+fn malformed(segment: &Segment, offset: u32, fault: &FrameFault) -> Error {
+    Error::new(
+        ErrorKind::Corrupt,
+        format!(
+            "{} at offset {offset}: {fault}, in a batch whose checksum is right",
+            segment.slot.file_name()
+        ),
+    )
+}
+
+/// The scope and the key that a frame names.
+pub(crate) fn name_of<'a>(frame: &Frame<'a>) -> Option<(&'a [u8], &'a [u8])> {
+    match frame {
+        Frame::Claim(claim) => Some((claim.scope, claim.key)),
+        Frame::Completion(record) => Some((record.scope, record.key)),
+        Frame::Forget(forget) => Some((forget.scope, forget.key)),
+        Frame::Release { .. } | Frame::Unresolved { .. } | Frame::Checkpoint { .. } => None,
+    }
 }
 
 /// What a footer says of a frame: scope, key, whether it is a forget, and its expiry.

@@ -5,14 +5,10 @@
 
 use hashbrown::HashTable;
 
-use super::census::{Census, Counted, each_frame};
 use crate::engine::batch::Ticket;
 use crate::engine::flight::{Flight, State};
-use crate::error::Result;
 use crate::ids::{KeyHash, StoreTime, Token};
-use crate::index::KeyHasher;
-use crate::log::{ClaimFrame, ClaimState, FLAG_RESTATEMENT, Frame, ScanOptions, SegmentKind};
-use crate::sabotage::{self, Bug};
+use crate::log::{ClaimFrame, ClaimState, Frame};
 use crate::types::{Checkpoint, DropPolicy, Fingerprint, Key, Scope};
 
 /// The claims in flight, at most one a key, as frames say them: most of them have ended before a
@@ -30,68 +26,31 @@ const fn spread(token: Token) -> u64 {
 }
 
 impl<'a> Claims<'a> {
-    /// Replays the log from the newest restatement on.
-    pub(crate) fn replay(
-        census: &mut Census<'_>,
-        counted: &mut [Counted],
-        hasher: &KeyHasher,
-    ) -> Result<Vec<Flight>> {
-        let restated = |c: &Counted| {
-            c.segment.kind == SegmentKind::Log
-                && c.first.is_some_and(|first| first.flags & FLAG_RESTATEMENT != 0)
-        };
-        let newest = match sabotage::is_on(Bug::UndeadClaim) {
-            false => counted.iter().rposition(restated),
-            true => counted.iter().position(restated),
-        };
-        let is_log = |c: &Counted| c.segment.kind == SegmentKind::Log;
-        let Some(from) = newest else {
-            if let Some(last) = counted.iter().rfind(|c| is_log(c)) {
-                let name = last.segment.slot.file_name();
-                census.lose(&name, 0, 0, "no segment states the claims in flight: they are lost");
-            }
-            return Ok(Vec::new());
-        };
-        for unread in counted.iter_mut().skip(from).filter(|c| is_log(c) && c.data.is_none()) {
-            read_sealed(census, unread)?;
-        }
-        let mut claims = Claims::default();
-        for counted in counted.iter().skip(from).filter(|c| is_log(c)) {
-            let Some(data) = &counted.data else { continue };
-            each_frame(&counted.segment, data, |_, frame| {
-                claims.apply(&frame, hasher);
-                Ok(())
-            })?;
-        }
-        Ok(claims.into_flights())
-    }
-
-    /// Takes in the next frame of the log.
-    pub(crate) fn apply(&mut self, frame: &Frame<'a>, hasher: &KeyHasher) {
-        match frame {
-            Frame::Claim(claim) => self.claim(claim, hasher.hash(claim.scope, claim.key)),
-            Frame::Completion(done) => {
-                let hash = hasher.hash(done.scope, done.key);
+    /// Takes in the next frame of the log, with the hash of the key that it names ([`super::name_of`]).
+    pub(crate) fn apply(&mut self, frame: &Frame<'a>, hash: Option<KeyHash>) {
+        match (frame, hash) {
+            (Frame::Claim(claim), Some(hash)) => self.claim(claim, hash),
+            (Frame::Completion(done), Some(hash)) => {
                 if self.find(hash, done.scope, done.key).is_some_and(|known| known <= done.token) {
                     self.remove_key(hash, done.scope, done.key);
                 }
             }
-            Frame::Release { token } => {
+            (Frame::Release { token }, _) => {
                 if let Some((hash, claim)) = self.by_token(*token).copied() {
                     self.remove_key(hash, claim.scope, claim.key);
                 }
             }
-            Frame::Unresolved { token, since } => {
+            (Frame::Unresolved { token, since }, _) => {
                 if let Some((_, claim)) = self.by_token(*token) {
                     claim.state = ClaimState::Unresolved { since: *since };
                 }
             }
-            Frame::Checkpoint { token, name, data } => {
+            (Frame::Checkpoint { token, name, data }, _) => {
                 if let Some((_, claim)) = self.by_token(*token) {
                     claim.checkpoint = Some((name, data));
                 }
             }
-            Frame::Forget(_) => {}
+            (Frame::Forget(_) | Frame::Claim(_) | Frame::Completion(_), _) => {}
         }
     }
 
@@ -103,9 +62,35 @@ impl<'a> Claims<'a> {
             Some(_) => self.remove_key(hash, claim.scope, claim.key),
             None => {}
         }
-        let at = spread(claim.token);
-        self.by_token.insert_unique(at, (hash, *claim), |(_, claim)| spread(claim.token));
-        self.by_key.insert_unique(hash.0, (hash, claim.token), |(hash, _)| hash.0);
+        self.insert(hash, *claim);
+    }
+
+    /// The hashes of the keys that are claimed.
+    pub(super) fn hashes(&self) -> HashTable<KeyHash> {
+        let mut hashes = HashTable::with_capacity(self.by_key.len());
+        for (hash, _) in &self.by_key {
+            hashes.insert_unique(hash.0, *hash, |hash| hash.0);
+        }
+        hashes
+    }
+
+    pub(super) fn has_token(&self, token: Token) -> bool {
+        self.by_token.find(spread(token), |(_, claim)| claim.token == token).is_some()
+    }
+
+    /// Takes in claims of other keys than those of these hashes, which are all that it has.
+    pub(super) fn absorb(&mut self, others: Self, own: &HashTable<KeyHash>) {
+        for (hash, claim) in others.by_token {
+            if own.find(hash.0, |known| *known == hash).is_none() {
+                self.insert(hash, claim);
+            }
+        }
+    }
+
+    fn insert(&mut self, hash: KeyHash, claim: ClaimFrame<'a>) {
+        let token = claim.token;
+        self.by_token.insert_unique(spread(token), (hash, claim), |(_, c)| spread(c.token));
+        self.by_key.insert_unique(hash.0, (hash, token), |(hash, _)| hash.0);
     }
 
     fn by_token(&mut self, token: Token) -> Option<&mut (KeyHash, ClaimFrame<'a>)> {
@@ -114,12 +99,15 @@ impl<'a> Claims<'a> {
 
     /// The token of a key's claim.
     fn find(&self, hash: KeyHash, scope: &[u8], key: &[u8]) -> Option<Token> {
-        let found = self.by_key.find(hash.0, |known| is_of(&self.by_token, known, scope, key));
+        let is_ours =
+            |known: &(KeyHash, _)| known.0 == hash && is_of(&self.by_token, known, scope, key);
+        let found = self.by_key.find(hash.0, is_ours);
         found.map(|(_, token)| *token)
     }
 
     fn remove_key(&mut self, hash: KeyHash, scope: &[u8], key: &[u8]) {
-        let is_ours = |known: &_| is_of(&self.by_token, known, scope, key);
+        let is_ours =
+            |known: &(KeyHash, _)| known.0 == hash && is_of(&self.by_token, known, scope, key);
         let Ok(entry) = self.by_key.find_entry(hash.0, is_ours) else { return };
         let ((_, token), _) = entry.remove();
         let claim = self.by_token.find_entry(spread(token), |(_, claim)| claim.token == token);
@@ -139,20 +127,6 @@ impl<'a> Claims<'a> {
         flights.sort_unstable_by_key(|flight| flight.token);
         flights
     }
-}
-
-/// Reads a sealed segment for the claims that its log states.
-fn read_sealed(census: &mut Census<'_>, sealed: &mut Counted) -> Result<()> {
-    let end = sealed.footer.as_ref().map(|footer| footer.data_end);
-    let options = ScanOptions { whole_until: end, ..ScanOptions::default() };
-    let data = census.read(&sealed.segment, options)?;
-    let name = sealed.segment.slot.file_name();
-    for damage in &data.scan.damage {
-        let what = format!("{}: claims stated there are lost", damage.reason);
-        census.lose(&name, u64::from(damage.offset), u64::from(damage.bytes), &what);
-    }
-    sealed.data = Some(data);
-    Ok(())
 }
 
 /// Whether a claim, known by its key, is of this key: hashes may be equal.

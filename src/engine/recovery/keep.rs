@@ -13,23 +13,52 @@
 //! such a segment could not be told from one that rotted, so what is good in it is rewritten
 //! elsewhere.
 
-use super::census::{Counted, Data, each_frame, record_of};
+use super::census::{Counted, Data, record_of};
 use crate::engine::segment::{Contents, NewEntry, Segment};
 use crate::error::{Error, Result};
-use crate::ids::{StoreTime, Token};
-use crate::index::KeyHasher;
-use crate::log::{Footer, FooterHead, SegmentKind};
+use crate::ids::{KeyHash, StoreTime, Token};
+use crate::log::{Footer, FooterHead, Frame, SegmentKind};
+
+/// The beginning of what a segment's footer would say, if it was in use and can stay as it is.
+pub(super) fn listing(counted: &Counted, data: &Data) -> Option<Contents> {
+    let scan = &data.scan;
+    let is_open = counted.footer.is_none() && counted.segment.kind == SegmentKind::Log;
+    let last = scan.batches.last().filter(|_| is_open)?;
+    let ends_there = last.header.end(last.offset) == Some(scan.end);
+    let stays = ends_there && scan.torn.is_none() && scan.damage.is_empty();
+    stays.then(|| Contents {
+        data_end: scan.end,
+        highest: last.header.sequence,
+        store_time: last.header.store_time,
+        ..Contents::empty()
+    })
+}
+
+/// Lists a frame, if it is of a record.
+pub(super) fn list(
+    segment: &Segment,
+    listing: &mut Contents,
+    (offset, frame): (u32, &Frame<'_>),
+    hash: KeyHash,
+) {
+    if let Some((_, _, forget, expires_at)) = record_of(frame) {
+        segment.note_entry(listing, NewEntry { hash, offset, forget, expires_at });
+    }
+}
+
+/// Lists what another list has, behind what is listed.
+pub(super) fn append(listing: &mut Contents, mut more: Contents) {
+    listing.entries.append(&mut more.entries);
+    listing.records += more.records;
+    listing.latest_expiry = listing.latest_expiry.max(more.latest_expiry);
+}
 
 /// Seals the segments that were in use, are whole, and have anything alive in them.
-pub(super) fn seal_whole(
-    counted: &mut [Counted],
-    hasher: &KeyHasher,
-    now: StoreTime,
-) -> Result<()> {
+pub(super) fn seal_whole(counted: &mut [Counted], now: StoreTime) -> Result<()> {
     let synced = synced_in(counted);
-    for counted in counted.iter_mut().filter(|counted| counted.footer.is_none()) {
-        if let Some(data) = &counted.data {
-            counted.footer = seal(&counted.segment, data, synced, hasher, now)?;
+    for counted in counted.iter_mut() {
+        if let (Some(data), Some(listed)) = (&counted.data, counted.listed.take()) {
+            counted.footer = seal(&counted.segment, data, listed, synced, now)?;
         }
     }
     Ok(())
@@ -42,35 +71,15 @@ fn synced_in(counted: &[Counted]) -> Token {
     batches.map(|batch| batch.header.synced).fold(Token(0), Token::max)
 }
 
-/// Seals a segment, if it can stay as it is.
+/// Seals a segment, if its footer has room and says that anything lives.
 fn seal(
     segment: &Segment,
     data: &Data,
+    contents: Contents,
     synced: Token,
-    hasher: &KeyHasher,
     now: StoreTime,
 ) -> Result<Option<FooterHead>> {
     let scan = &data.scan;
-    let Some(last) = scan.batches.last().filter(|_| segment.kind == SegmentKind::Log) else {
-        return Ok(None);
-    };
-    let ends_there = last.header.end(last.offset) == Some(scan.end);
-    if scan.torn.is_some() || !scan.damage.is_empty() || !ends_there {
-        return Ok(None);
-    }
-    let mut contents = Contents {
-        data_end: scan.end,
-        highest: last.header.sequence,
-        store_time: last.header.store_time,
-        ..Contents::empty()
-    };
-    each_frame(segment, data, |offset, frame| {
-        if let Some((scope, key, forget, expires_at)) = record_of(&frame) {
-            let entry = NewEntry { hash: hasher.hash(scope, key), offset, forget, expires_at };
-            segment.note_entry(&mut contents, entry);
-        }
-        Ok(())
-    })?;
     let end = scan.end as usize + Footer::space(contents.entries.len());
     if end > segment.size as usize || !contents.is_alive(segment.base, now) {
         return Ok(None);

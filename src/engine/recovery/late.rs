@@ -14,7 +14,7 @@ use crate::engine::late::Late;
 use crate::engine::shard::LockedShard;
 use crate::error::{Error, Result};
 use crate::ids::StoreTime;
-use crate::late::{JOURNAL, LateEntry, LateFaults, LateMemory, RunFault};
+use crate::late::{Journal, LateEntry, LateFaults, LateMemory, Opened, RunFault};
 use crate::log::Manifest;
 
 /// So many times what a store at work has pending become a run, rather than be kept in memory.
@@ -34,6 +34,7 @@ pub(crate) struct Expired {
 #[derive(Debug)]
 struct Held {
     memory: LateMemory,
+    journal: Journal,
     /// What is in no run.
     entries: Vec<LateEntry>,
     /// Whether the journal says something else.
@@ -59,20 +60,19 @@ impl Expired {
         report: &mut RecoveryReport,
     ) -> Result<Self> {
         let store = (manifest.store_id, manifest.base);
-        let (memory, entries, faults) = LateMemory::open(disk.clone(), store, remember_ms, now)
+        let opened = LateMemory::open(disk.clone(), store, remember_ms, now)
             .map_err(|error| Error::io("listing the directory", error))?;
-        report_faults(faults, report);
-        let is_on = memory.is_on();
+        let is_on = opened.memory.is_on();
         let since = if is_on { StoreTime(now.0.saturating_sub(remember_ms)) } else { now };
-        let held = Held { memory, entries, is_news: false, lost: 0, failures: 0 };
+        let (held, faults) = Held::of(opened);
+        report_faults(faults, report);
         Ok(Self { held: Mutex::new(held), since, now, is_on, max_held: MUCH * max_pending })
     }
 
     #[cfg(test)]
     pub(super) fn off(disk: Arc<dyn Disk>, now: StoreTime) -> Self {
         let store = (crate::ids::StoreId([0; 16]), StoreTime(0));
-        let (memory, entries, _) = LateMemory::open(disk, store, 0, now).expect("an empty disk");
-        let held = Held { memory, entries, is_news: false, lost: 0, failures: 0 };
+        let (held, _) = Held::of(LateMemory::open(disk, store, 0, now).expect("an empty disk"));
         Self { held: Mutex::new(held), since: now, now, is_on: false, max_held: 1 }
     }
 
@@ -98,32 +98,39 @@ impl Expired {
 
     /// Hands what is in no run to the shards, with it on disk; or not, if the disk refuses.
     pub(crate) fn finish(self, shards: &[LockedShard], remember_ms: u64) -> Remembered {
-        let Held { mut memory, mut entries, is_news, lost, mut failures } = self.held.into_inner();
+        let Held { memory, mut journal, mut entries, is_news, lost, mut failures } =
+            self.held.into_inner();
         entries.sort_unstable();
         entries.dedup();
         if is_news {
-            failures += u64::from(memory.rewrite_journal(&entries).is_err());
+            failures += u64::from(journal.rewrite(&entries).is_err());
         }
         let (runs, mut pending) = (memory.runs(), 0);
         // Fresh shards know of no runs.
-        let has_runs = runs.sizes().0 > 0;
+        let has_runs = runs.entries() > 0;
         for shard in shards.iter().filter(|_| has_runs) {
             shard.lock().late.publish(runs.clone(), &[]);
         }
         for entry in entries {
-            if let Some(shard) = shards.get(entry.hash.shard()) {
+            if let Some(shard) = shards.get(entry.hash().shard()) {
                 pending += u64::from(shard.lock().late.add(entry));
             }
         }
-        Remembered { late: Late::new(memory, remember_ms, pending), lost, failures }
+        let late = Late::new((memory, journal), remember_ms, (pending, self.now));
+        Remembered { late, lost, failures }
     }
 }
 
 impl Held {
+    fn of(opened: Opened) -> (Self, LateFaults) {
+        let Opened { memory, journal, pending: entries, faults } = opened;
+        (Self { memory, journal, entries, is_news: false, lost: 0, failures: 0 }, faults)
+    }
+
     fn write_run(&mut self, now: StoreTime) {
         self.entries.sort_unstable();
         self.entries.dedup();
-        if self.memory.write_run(&self.entries, now, || {}).is_err() {
+        if self.memory.write_run(&self.entries, now, &mut |_| Ok(())).is_err() {
             self.failures += 1;
             self.lost += self.entries.len() as u64;
         }
@@ -140,12 +147,13 @@ fn report_faults(faults: LateFaults, report: &mut RecoveryReport) {
         let what = format!("{what}; late retries of keys that are in it may go unnoticed");
         report.late_damage.push(DamageReport { file: name.file_name(), offset, bytes: 0, what });
     }
-    let Some(fault) = faults.journal else { return };
     // After an unclean stop a damaged last record cannot be told from one that was cut short.
     let (list, what) = match report.clean {
         false => (&mut report.torn, "a write that was cut short"),
         true => (&mut report.late_damage, "late retries of keys that are in it may go unnoticed"),
     };
-    let (offset, bytes) = (fault.offset, fault.bytes);
-    list.push(DamageReport { file: JOURNAL.into(), offset, bytes, what: what.into() });
+    list.extend(faults.journal.into_iter().map(|fault| {
+        let (offset, bytes) = (fault.offset, fault.bytes);
+        DamageReport { file: fault.name.file_name(), offset, bytes, what: what.into() }
+    }));
 }

@@ -8,17 +8,20 @@
 
 mod census;
 mod claims;
+mod crew;
 mod keep;
 mod late;
 mod load;
+mod pile;
 mod read;
 mod records;
+mod replay;
 mod report;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-pub(crate) use census::{Data, each_frame, record_of};
+pub(crate) use census::{Data, each_frame, name_of, record_of};
 pub(crate) use claims::Claims;
 pub(crate) use records::frame_bytes;
 pub use report::{DamageReport, RecoveryReport};
@@ -88,11 +91,11 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
     let mut report = RecoveryReport::default();
     let old = read_manifest(env, options, &mut report)?;
     let observer = &options.observer;
-    let (disk, buffer) = (&*env.disk, Vec::new());
-    let mut census = Census { disk, manifest: &old, report: &mut report, observer, buffer };
+    let (disk, workers) = (&*env.disk, crew::workers(env.threads));
+    let mut census = Census { disk, manifest: &old, report: &mut report, observer, workers };
     let mut counted = census.take()?;
     let hasher = KeyHasher::new(&old.hash_key);
-    let mut flights = Claims::replay(&mut census, &mut counted, &hasher)?;
+    let mut flights = replay::replay(&mut census, &mut counted, &hasher)?;
     drop(census);
     refuse_damage(options, &report)?;
     seal_remade(&counted)?;
@@ -108,12 +111,12 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
     let mut catalog = Catalog::new(env.clone(), new, files);
 
     let now = time.now();
-    keep::seal_whole(&mut counted, &hasher, now)?;
+    keep::seal_whole(&mut counted, now)?;
     let remember = (remember_ms(options, &hasher), options.late_pending);
     let expired = Expired::open(&env.disk, &old, remember, now, &mut report)?;
     let mut records = Records::new(geometry, hasher, now, expired);
     records.rewrite_tail(&counted, &mut catalog, observer)?;
-    let kept = records.load(counted, load::workers(env.threads), observer)?;
+    let kept = records.load(counted, workers, observer)?;
     claims::make_ownerless(&mut flights, time.latest());
     if !report.damage.is_empty() {
         records.leave_forgotten(&mut flights, &kept)?;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::census::{Counted, each_frame, record_of};
 use super::late::{Expired, Remembered};
-use super::load::{Entry, Loader};
+use super::load::Loader;
+use super::pile::Entry;
 use super::report::DamageReport;
 use crate::engine::Engine;
 use crate::engine::catalog::{Catalog, Need};

@@ -7,7 +7,7 @@ use super::Inspector;
 use super::report::VerifyReport;
 use crate::error::{Error, Result};
 use crate::inspect::owner::Owner;
-use crate::late::{JOURNAL, Journal, Run, RunFault, RunName};
+use crate::late::{Journal, JournalName, Run, RunFault, RunName};
 use crate::log::Manifest;
 
 pub(super) fn check(
@@ -31,17 +31,23 @@ pub(super) fn check(
         }
         report.late_files += 1;
     }
-    if !names.iter().any(|name| name == JOURNAL) {
-        return Ok(());
+    for name in names.iter().filter_map(|name| JournalName::from_file_name(name)) {
+        let file = name.file_name();
+        let fault = match Journal::read(&*inspector.disk, manifest.store_id, name) {
+            Ok((_, bytes, fault)) => {
+                report.bytes += bytes;
+                fault
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(Error::io(format_args!("reading {file}"), error)),
+        };
+        report.late_files += 1;
+        let Some(fault) = fault else { continue };
+        let is_torn = !manifest.clean || report.owner != Owner::Nobody;
+        let what =
+            if is_torn { "a write that was cut short" } else { "a record is not what was written" };
+        report.cut_or_damaged(is_torn, &file, (fault.offset, fault.bytes, what.into()));
     }
-    let (_, fault) = Journal::read(&*inspector.disk, manifest.store_id)
-        .map_err(|error| Error::io(format_args!("reading {JOURNAL}"), error))?;
-    report.late_files += 1;
-    let Some(fault) = fault else { return Ok(()) };
-    let is_torn = !manifest.clean || report.owner != Owner::Nobody;
-    let what =
-        if is_torn { "a write that was cut short" } else { "a record is not what was written" };
-    report.cut_or_damaged(is_torn, JOURNAL, (fault.offset, fault.bytes, what.into()));
     Ok(())
 }
 

@@ -58,7 +58,7 @@ proptest! {
         let disk = SimDisk::new();
         let mut now = StoreTime(1_000_000);
         let open = |now| LateMemory::open(disk.clone(), STORE, REMEMBER_MS, now).expect("opened");
-        let (mut memory, mut known) = (open(now).0, Known::new());
+        let (mut memory, mut known) = (open(now).memory, Known::new());
         for step in steps {
             match step {
                 Step::Write(keys) => {
@@ -75,14 +75,14 @@ proptest! {
                     }
                     entries.sort_unstable();
                     entries.dedup();
-                    memory.write_run(&entries, now, || {}).expect("written");
+                    memory.write_run(&entries, now, &mut |_| Ok(())).expect("written");
                 }
                 Step::Pass(ms) => now = now.plus_ms(ms),
                 Step::DropOld => drop(memory.drop_old(now)),
                 Step::Reopen => {
-                    let (opened, pending, faults) = open(now);
-                    prop_assert!(pending.is_empty() && faults.runs.is_empty());
-                    memory = opened;
+                    let opened = open(now);
+                    prop_assert!(opened.pending.is_empty() && opened.faults.runs.is_empty());
+                    memory = opened.memory;
                 }
             }
             check(&memory, &known, now);
@@ -96,11 +96,11 @@ proptest! {
 fn what_a_crash_left_beside_the_run_that_stands_for_it_goes() {
     let disk = SimDisk::new();
     let now = StoreTime(1_000_000);
-    let open = || LateMemory::open(disk.clone(), STORE, REMEMBER_MS, now).expect("opened").0;
+    let open = || LateMemory::open(disk.clone(), STORE, REMEMBER_MS, now).expect("opened").memory;
     let mut memory = open();
     let write = |memory: &mut LateMemory, key| {
         let entry = LateEntry::expired(hash(key), 999).expect("small");
-        memory.write_run(&[entry], now, || {}).expect("written");
+        memory.write_run(&[entry], now, &mut |_| Ok(())).expect("written");
     };
     write(&mut memory, 1);
     let (name, old) = ("late-0000000001", disk.file("late-0000000001").expect("a run"));

@@ -18,9 +18,9 @@ fn write(disk: &SimDisk, all: &BTreeMap<u64, (u32, bool)>) -> Run {
         let hash = KeyHash(*hash);
         let mark = hidden.then(|| LateEntry::mark(hash, seconds / 2));
         let expired = LateEntry::expired(hash, *seconds);
-        writer.add(expired.into_iter().chain(mark)).expect("written");
+        writer.add(expired.into_iter().chain(mark), &mut |_| Ok(())).expect("written");
     }
-    writer.finish().expect("finished").expect("not empty")
+    writer.finish(&mut |_| Ok(())).expect("finished").expect("not empty")
 }
 
 /// Hashes all over, and many in a row.

@@ -140,7 +140,7 @@ proptest! {
     fn p7_at_once_it_is_as_one_by_one(
         said in prop::collection::vec(prop::collection::vec(said(), 0..30), 1..6),
         tokens in Just((1..200_u64).collect::<Vec<_>>()).prop_shuffle(),
-        groups in 1..20_usize,
+        rounds in 1..20_usize,
         workers in 1..4_usize,
     ) {
         let mut said = said;
@@ -166,7 +166,7 @@ proptest! {
             tail: &[],
             expired: &expired,
         };
-        let loaded = loader.load_groups(groups, workers).unwrap();
+        let loaded = loader.load_rounds(rounds, workers).unwrap();
 
         let expected = one_by_one(&segments, &table);
         prop_assert_eq!(loaded.records, expected.len() as u64);
@@ -183,8 +183,8 @@ proptest! {
         }
         prop_assert_eq!(loaded.damage.len(), unreadable);
         let told = told.lock();
-        prop_assert_eq!(told.len(), groups * segments.len());
-        prop_assert!(told.iter().all(|step| step.total == (groups * segments.len()) as u64));
+        prop_assert_eq!(told.len(), rounds * segments.len());
+        prop_assert!(told.iter().all(|step| step.total == (rounds * segments.len()) as u64));
     }
 }
 
@@ -210,17 +210,4 @@ fn p10_no_frame_is_read_for_hashes_that_only_share_what_the_index_keeps() {
     };
     assert_eq!(loader.load().unwrap().records, 3);
     assert_eq!(shards[0].lock().index.candidates(GEOMETRY, hash(0)).iter().count(), 3);
-}
-
-#[test]
-fn groups_cover_every_shard_once() {
-    for groups in [1, 2, 3, 7, 1000, SHARDS] {
-        let (next, read) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let tasks = Tasks { groups, next, read };
-        let mut all = Vec::new();
-        while let Some(group) = tasks.take() {
-            all.extend(tasks.shards(group));
-        }
-        assert_eq!(all, (0..SHARDS).collect::<Vec<_>>());
-    }
 }
