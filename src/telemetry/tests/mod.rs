@@ -26,7 +26,7 @@ fn secret(name: &str) -> String {
 fn request(name: &str) -> ClaimRequest {
     let scope = Scope::new(secret("scope")).expect("a good scope");
     let key = Key::new(secret(name)).expect("a good key");
-    ClaimRequest::new(scope, key).operation(&secret("operation")).payload(secret(name))
+    ClaimRequest::new(scope, key).operation(secret("operation")).payload(secret(name))
 }
 
 fn outcome(store: &Store, request: ClaimRequest) -> Outcome {
