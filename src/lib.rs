@@ -27,6 +27,8 @@
 //! - `simulation`: a simulated disk, clock and randomness (the module `simulation`), for tests; and
 //!   a simulator of the whole store that runs on them.
 //! - `http`: a tower layer that gives an HTTP service idempotency keys (the module `http`).
+//! - `metrics`: counters, gauges and histograms through the `metrics` facade; `tracing`: events
+//!   through the `tracing` facade. `docs/metrics.md` in the repository lists both.
 //! - `cli`: the `oncekey` program.
 
 pub mod backend;
@@ -52,6 +54,7 @@ mod sabotage;
 #[cfg(any(test, feature = "simulation"))]
 mod simulator;
 mod store;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod types;

@@ -27,7 +27,7 @@ use crate::types::{Caller, Checkpoint, ClaimRequest, Difference, DropPolicy};
 #[derive(Debug)]
 pub(crate) struct OpenClaim {
     pub(crate) request: ClaimRequest,
-    hash: KeyHash,
+    pub(crate) hash: KeyHash,
     ttl_ms: u64,
     lease_ms: Option<u64>,
     policy: DropPolicy,

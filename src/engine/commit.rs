@@ -14,9 +14,11 @@ use super::signal::Wakers;
 use super::writer::{Placed, Surroundings, Writer};
 use super::{Engine, TOKEN_BLOCK, WriterState};
 use crate::error::{Error, ErrorKind, Result};
+use crate::expiry::StoreClock;
 use crate::ids::{StoreTime, Token};
 use crate::log::{Frame, SegmentKind};
 use crate::sabotage::{self, Bug};
+use crate::telemetry::events;
 
 /// Fails all waiters if a leader leaves without having told them: a panic must not leave anyone
 /// asleep.
@@ -123,15 +125,19 @@ impl Engine {
         }
         self.spares.keep(ended);
         self.hand_over(writer);
+        let sync_times = writer.sync_times.take();
+        let (frames, bytes) = (batch.frames, batch.bytes.len());
         drop(state);
         let next = self.queue.tell_done(batch, is_committer, wakers);
         leadership.told = true;
+        self.meter.batch(frames, bytes);
+        self.meter.synced(sync_times);
         next
     }
 
     /// Poisons the store and tells everyone.
     pub(crate) fn fail(&self, cause: Error) {
-        self.poison.set(cause);
+        let is_first = self.poison.set(cause.clone());
         self.queue.tell_failed();
         let mut wakers = Wakers::default();
         for shard in &self.shards {
@@ -140,6 +146,9 @@ impl Engine {
         drop(wakers);
         self.timers.fire_all();
         self.ask_upkeep(false);
+        if is_first {
+            events::poisoned(self.store_id, &cause);
+        }
     }
 
     /// Puts a completion that is on disk into the index, and ends its flight, which it returns.
@@ -187,6 +196,9 @@ impl Engine {
         let result = run(&mut state.writer);
         self.room.store(state.writer.room(), Ordering::Relaxed);
         self.hand_over(&mut state.writer);
+        let sync_times = state.writer.sync_times.take();
+        drop(state);
+        self.meter.synced(sync_times);
         result
     }
 
@@ -201,6 +213,10 @@ impl Engine {
 }
 
 impl Surroundings for Engine {
+    fn time(&self) -> &StoreClock {
+        &self.time
+    }
+
     fn now(&self) -> StoreTime {
         self.time.now()
     }

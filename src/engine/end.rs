@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::log::{Body, CompletionFrame, Frame, pack};
 use crate::options::check_duration;
+use crate::telemetry::events;
 use crate::types::{Checkpoint, DropPolicy, Key, Scope, StoredResponse};
 
 use std::task::Waker;
@@ -202,7 +203,10 @@ impl Engine {
             }
             DropPolicy::Unresolved => {
                 self.mark_unresolved(flight, None, &mut wakers)?;
-                Ok(flight.ticket)
+                let (ticket, attempt) = (flight.ticket, flight.attempt);
+                drop(shard);
+                events::unresolved(self.store_id, hash, token, attempt);
+                Ok(ticket)
             }
             DropPolicy::Release => self.take_back_flight(shard, (hash, token), &mut wakers),
         }
@@ -233,7 +237,15 @@ impl Engine {
                 }
                 false
             }
-            DropPolicy::Unresolved => self.mark_unresolved(flight, None, &mut wakers).is_ok(),
+            DropPolicy::Unresolved => {
+                let attempt = flight.attempt;
+                let is_marked = self.mark_unresolved(flight, None, &mut wakers).is_ok();
+                drop(shard);
+                if is_marked {
+                    events::unresolved(self.store_id, hash, token, attempt);
+                }
+                is_marked
+            }
             DropPolicy::Release => {
                 drop(shard);
                 self.take_back(hash, token).is_ok()
@@ -353,12 +365,10 @@ impl Engine {
     pub(crate) fn unresolved(&self) -> Vec<UnresolvedRow> {
         let mut rows = Vec::new();
         for shard in &self.shards {
-            rows.extend(shard.lock().flights().filter_map(|flight| match flight.state {
-                State::Unresolved { since } => {
-                    let (scope, key) = (flight.scope.clone(), flight.key.clone());
-                    Some((scope, key, flight.token, flight.attempt, since))
-                }
-                _ => None,
+            rows.extend(shard.lock().flights().filter_map(|flight| {
+                let since = flight.unresolved_since()?;
+                let (scope, key) = (flight.scope.clone(), flight.key.clone());
+                Some((scope, key, flight.token, flight.attempt, since))
             }));
         }
         rows

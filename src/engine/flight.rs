@@ -79,6 +79,14 @@ impl Owner {
 }
 
 impl Flight {
+    /// Since when it is unresolved, if it is.
+    pub(crate) fn unresolved_since(&self) -> Option<StoreTime> {
+        match self.state {
+            State::Unresolved { since } => Some(since),
+            _ => None,
+        }
+    }
+
     /// Whether this owner holds the claim, and has not let go of it.
     pub(crate) fn is_held_by(&self, owner: Option<OwnerId>) -> bool {
         let held = matches!(self.state, State::Held { dropped: false, .. });

@@ -82,6 +82,7 @@ use crate::expiry::StoreClock;
 use crate::ids::{KeyHash, SegmentId, StoreId, StoreTime};
 use crate::index::{Geometry, KeyHasher, SHARDS};
 use crate::options::{Durability, Options};
+use crate::telemetry::Meter;
 use catalog::Catalog;
 use late::Late;
 use limits::Limits;
@@ -125,6 +126,7 @@ pub(crate) struct Engine {
     spares: Spares,
     cache: RecordCache,
     counters: Counters,
+    pub(crate) meter: Meter,
     late: Late,
     /// Bytes that the log can still take without a new file; kept for when the disk is full.
     room: AtomicU64,
@@ -202,6 +204,7 @@ impl Engine {
         let next_token = crate::ids::Token(manifest.ceiling.0 - TOKEN_BLOCK);
         let mut engine = Self {
             store_id: manifest.store_id,
+            meter: Meter::new(manifest.store_id),
             base: manifest.base,
             segment_size: manifest.segment_size,
             geometry: Geometry::new(manifest.segment_size),

@@ -45,8 +45,8 @@ impl Poison {
         self.cause.get().is_some()
     }
 
-    /// Poisons the store; the first cause stays.
-    pub(crate) fn set(&self, cause: Error) {
-        let _ = self.cause.set(cause);
+    /// Poisons the store; the first cause stays. Says whether this is it.
+    pub(crate) fn set(&self, cause: Error) -> bool {
+        self.cause.set(cause).is_ok()
     }
 }

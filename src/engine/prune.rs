@@ -59,7 +59,7 @@ impl Engine {
         let early_ms = u64::from(sabotage::is_on(Bug::EarlyPrune));
         let now = self.time.now().plus_ms(early_ms);
         let mut expired = self.table.all();
-        expired.retain(|segment| segment.is_sealed() && segment.contents().latest_expiry <= now);
+        expired.retain(|segment| segment.has_expired(now));
         expired
     }
 

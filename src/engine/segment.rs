@@ -177,6 +177,11 @@ impl Segment {
         if self.is_sealed() { self.reclaimable_bytes(now) } else { 0 }
     }
 
+    /// Whether it is sealed, and all of its records have expired.
+    pub(crate) fn has_expired(&self, now: StoreTime) -> bool {
+        self.is_sealed() && self.contents().latest_expiry <= now
+    }
+
     /// Reads the frame at `offset` and hands it to `take`.
     pub(crate) fn read_frame<T>(
         &self,

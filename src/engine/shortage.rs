@@ -15,13 +15,15 @@ pub(crate) struct Shortage {
 }
 
 impl Shortage {
-    pub(crate) fn begin(&self, cause: Error) {
+    /// Begins, or goes on with another cause; says whether it was not there before.
+    pub(crate) fn begin(&self, cause: Error) -> bool {
         *self.cause.lock() = Some(cause);
-        self.is_on.store(true, Ordering::Relaxed);
+        !self.is_on.swap(true, Ordering::Relaxed)
     }
 
-    pub(crate) fn end(&self) {
-        self.is_on.store(false, Ordering::Relaxed);
+    /// Ends; says whether it was there.
+    pub(crate) fn end(&self) -> bool {
+        self.is_on() && self.is_on.swap(false, Ordering::Relaxed)
     }
 
     pub(crate) fn is_on(&self) -> bool {

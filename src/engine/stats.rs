@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Engine;
+use super::{Engine, Flight};
 use crate::ids::StoreTime;
 
 /// A counter that many threads add to.
@@ -67,6 +67,8 @@ pub struct Stats {
     pub in_flight: u64,
     /// Unresolved attempts.
     pub unresolved: u64,
+    /// Since when the oldest of them is unresolved.
+    pub oldest_unresolved: Option<StoreTime>,
     /// Keys claimed for the first time, or again after a release or an expiry.
     pub claims: u64,
     /// Claims that took over from an earlier attempt.
@@ -97,6 +99,8 @@ pub struct Stats {
     /// has expired or was replaced or forgotten since the store was opened, roughly and not
     /// overstated.
     pub debt_bytes: u64,
+    /// Segments whose records have all expired, and that were not dropped yet.
+    pub expired_segments: u64,
     /// Whether pruning and compaction are paused.
     pub compaction_paused: bool,
     /// Batches written to the log.
@@ -150,6 +154,9 @@ pub struct Stats {
     pub store_time: StoreTime,
     /// By how much a leap of the clock is held back, in milliseconds.
     pub held_back_ms: u64,
+    /// Whether no further segment can be had (the disk is full, or the process may open no more
+    /// files): new claims are refused once what is left is spoken for.
+    pub short_of_room: bool,
     /// Whether a failed write has ended all changes.
     pub poisoned: bool,
 }
@@ -176,19 +183,26 @@ impl Engine {
         drop(catalog);
         let late = self.late_stats();
         let (mut records, mut index_bytes, mut claims, mut completions) = (0, 0, 0, 0);
+        let unresolved = self.limits.unresolved();
+        let mut oldest_unresolved = None;
         for shard in &self.shards {
             let shard = shard.lock();
             records += shard.index.len() as u64;
             index_bytes += shard.index.memory_bytes() as u64;
             claims += shard.counts.claims;
             completions += shard.counts.completions;
+            if unresolved > 0 {
+                let oldest = shard.flights().filter_map(Flight::unresolved_since).min();
+                oldest_unresolved = oldest_unresolved.into_iter().chain(oldest).min();
+            }
         }
         let (counters, cache) = (&self.counters, self.cache.counts());
         let (segments, now) = (self.table.all(), self.time.now());
         Stats {
             records,
             in_flight: self.limits.in_flight(),
-            unresolved: self.limits.unresolved(),
+            unresolved,
+            oldest_unresolved,
             claims,
             takeovers: counters.takeovers.get(),
             completions,
@@ -203,6 +217,7 @@ impl Engine {
             compacted_segments: counters.compacted_segments.get(),
             compacted_bytes: counters.compacted_bytes.get(),
             debt_bytes: segments.iter().map(|segment| segment.debt_bytes(now)).sum(),
+            expired_segments: segments.iter().filter(|s| s.has_expired(now)).count() as u64,
             compaction_paused: self.is_paused(),
             batches: log.batches,
             log_bytes: log.bytes,
@@ -228,6 +243,7 @@ impl Engine {
             late_failures: counters.late_failures.get(),
             store_time: now,
             held_back_ms: self.time.held_back_ms(),
+            short_of_room: self.shortage.is_on(),
             poisoned: self.is_poisoned(),
         }
     }

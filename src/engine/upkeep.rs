@@ -17,6 +17,7 @@ use crate::ids::Token;
 use crate::log::{FLAG_CLEAN, Footer, SegmentKind};
 use crate::options::Durability;
 use crate::sabotage::{self, Bug};
+use crate::telemetry::{SyncTimes, events};
 
 /// How long upkeep may rest.
 const ROUND: Duration = Duration::from_secs(1);
@@ -111,6 +112,7 @@ impl Engine {
                 self.upkeep.wake.notify_all();
             }
         }
+        self.meter.publish_if_due(self);
         let round = self.round();
         let until_timer = next_timer.map(|due| due.saturating_sub(self.time.monotonic_ms()).max(1));
         StepOutcome { rest: until_timer.map_or(round, |ms| round.min(Duration::from_millis(ms))) }
@@ -180,8 +182,16 @@ impl Engine {
     fn prepare_next(&self) {
         if self.next.lock().prepared.is_none() {
             match self.prepare() {
-                Ok(()) => self.shortage.end(),
-                Err(error) if error.is_shortage() => self.shortage.begin(error),
+                Ok(()) => {
+                    if self.shortage.end() {
+                        events::disk_full_ends(self.store_id);
+                    }
+                }
+                Err(error) if error.is_shortage() => {
+                    if self.shortage.begin(error.clone()) {
+                        events::disk_full_begins(self.store_id, &error);
+                    }
+                }
                 Err(error) => self.fail(error),
             }
         }
@@ -304,7 +314,10 @@ impl Engine {
         }
         let Some((segment, written)) = self.with_writer(|writer| writer.unsynced()) else { return };
         self.upkeep.synced_at_ms.store(self.time.monotonic_ms(), Ordering::Relaxed);
-        match segment.file.sync() {
+        let mut times = SyncTimes::default();
+        let synced = times.time(&self.time, || segment.file.sync());
+        self.meter.synced(times);
+        match synced {
             Ok(()) => self.with_writer(|writer| writer.note_synced(written)),
             Err(error) => {
                 let name = segment.slot.file_name();
@@ -321,7 +334,7 @@ impl Engine {
             // Who was told too early may ask for this while the batch's leader has the writer.
             return Ok(());
         }
-        self.with_writer(super::writer::Writer::sync).map_err(|error| {
+        self.with_writer(|writer| writer.sync(self)).map_err(|error| {
             self.fail(error);
             self.poison.outcome_unknown()
         })

@@ -9,12 +9,14 @@ use std::sync::Arc;
 use super::batch::{Batch, Effect};
 use super::segment::{NewEntry, Segment};
 use crate::error::{Error, ErrorKind, Result};
+use crate::expiry::StoreClock;
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::index::Location;
 use crate::log::{
     BATCH_HEADER, BatchFields, FLAG_RESTATEMENT, Footer, SEGMENT_HEADER, frame_len, pad, seal_batch,
 };
 use crate::sabotage::{self, Bug};
+use crate::telemetry::SyncTimes;
 
 /// A completion that is on disk and waits for its place in the index.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +28,8 @@ pub(crate) struct Placed {
 
 /// What the writer needs of the engine around it.
 pub(crate) trait Surroundings {
+    /// The clock.
+    fn time(&self) -> &StoreClock;
     /// Store time, for batch headers.
     fn now(&self) -> StoreTime;
     /// Draws a batch's sequence.
@@ -60,6 +64,8 @@ pub(crate) struct Writer {
     /// Segments that the log has left, to be sealed once all that was written to them is published.
     pub(crate) left: Vec<Arc<Segment>>,
     pub(crate) counters: WriterCounters,
+    /// How long syncs took that nobody was told of yet.
+    pub(crate) sync_times: SyncTimes,
 }
 
 /// What the writer has done.
@@ -87,6 +93,7 @@ impl Writer {
             scratch: Vec::new(),
             left: Vec::new(),
             counters: WriterCounters::default(),
+            sync_times: SyncTimes::default(),
         }
     }
 
@@ -143,7 +150,7 @@ impl Writer {
         if self.sync_each && sabotage::is_on(Bug::SkippedSync) {
             self.synced = self.written;
         }
-        if self.sync_each { self.sync() } else { Ok(()) }
+        if self.sync_each { self.sync(around) } else { Ok(()) }
     }
 
     /// How far the frames from `from` on fit into the active segment.
@@ -256,11 +263,12 @@ impl Writer {
     }
 
     /// Puts all that was written on stable storage.
-    pub(crate) fn sync(&mut self) -> Result<()> {
+    pub(crate) fn sync(&mut self, around: &impl Surroundings) -> Result<()> {
         if self.written == self.synced {
             return Ok(());
         }
-        self.active.file.sync().map_err(|error| {
+        let file = &self.active.file;
+        self.sync_times.time(around.time(), || file.sync()).map_err(|error| {
             Error::io(format_args!("syncing {}", self.active.slot.file_name()), error)
         })?;
         self.counters.syncs += 1;
@@ -271,7 +279,7 @@ impl Writer {
     /// Writes an empty batch, which vouches for the one before it and says the time.
     pub(crate) fn close_window(&mut self, around: &impl Surroundings) -> Result<()> {
         self.append(&mut [0; BATCH_HEADER], 0, around.draw_sequence(), around)?;
-        if self.sync_each { self.sync() } else { Ok(()) }
+        if self.sync_each { self.sync(around) } else { Ok(()) }
     }
 
     /// Whether an empty batch fits that was not reckoned with.
@@ -289,7 +297,7 @@ impl Writer {
         placed: &[Placed],
         around: &impl Surroundings,
     ) -> Result<()> {
-        self.sync()?;
+        self.sync(around)?;
         let next = around.next_segment()?;
         let left = std::mem::replace(&mut self.active, next);
         self.describe(&left);
@@ -325,6 +333,6 @@ impl Writer {
         let mut head = vec![0; BATCH_HEADER];
         around.restate(placed, &mut head)?;
         self.append(&mut head, FLAG_RESTATEMENT | flags, around.draw_sequence(), around)?;
-        self.sync()
+        self.sync(around)
     }
 }

@@ -172,6 +172,12 @@ impl StoreClock {
         }
     }
 
+    /// Nanoseconds of the monotonic clock, to measure how long something took.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn monotonic_ns(&self) -> u64 {
+        self.clock.monotonic_ns()
+    }
+
     fn at(&self, monotonic_ms: u64) -> StoreTime {
         let offset = self.offset_ms.load(Ordering::Acquire);
         StoreTime(monotonic_ms.cast_signed().wrapping_add(offset).max(0).cast_unsigned())

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use super::Inner;
 use crate::engine::Ticket;
 use crate::error::Result;
+use crate::telemetry::Stopwatch;
 
 /// A decision on its way to disk. Awaited on any executor, or waited for by a thread with
 /// [`wait`](Self::wait).
@@ -17,6 +18,8 @@ use crate::error::Result;
 pub struct Pending<T> {
     inner: Arc<Inner>,
     state: State<T>,
+    /// Runs if it is measured how long the answer takes.
+    watch: Stopwatch,
 }
 
 #[derive(Debug)]
@@ -32,7 +35,20 @@ impl<T> Pending<T> {
             Ok((value, ticket)) => State::Waiting { value, ticket, left: LeftWaker::None },
             Err(error) => State::Refused(error),
         };
-        Self { inner, state }
+        Self { inner, state, watch: Stopwatch::default() }
+    }
+
+    /// The same for a completion, which is measured.
+    pub(crate) fn measured(mut self, watch: Stopwatch) -> Self {
+        self.watch = watch;
+        self
+    }
+
+    /// Passes the answer on, and has it measured.
+    fn measure(&self, told: Result<T>) -> Result<T> {
+        let engine = &self.inner.engine;
+        engine.meter.completed(told.as_ref().err(), self.watch, &engine.time);
+        told
     }
 
     /// What was decided and not told yet.
@@ -54,11 +70,12 @@ impl<T> Pending<T> {
     /// What the verb says, and [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) if the disk
     /// failed under it.
     pub fn wait(mut self) -> Result<T> {
-        match std::mem::replace(&mut self.state, State::Told) {
+        let told = match std::mem::replace(&mut self.state, State::Told) {
             State::Refused(error) => Err(error),
             State::Waiting { value, ticket, .. } => self.inner.engine.wait(ticket).map(|()| value),
             State::Told => Err(told_already()),
-        }
+        };
+        self.measure(told)
     }
 }
 
@@ -73,10 +90,10 @@ impl<T: Unpin> Future for Pending<T> {
             return Poll::Pending;
         }
         match std::mem::replace(&mut this.state, State::Told) {
-            State::Refused(error) => Poll::Ready(Err(error)),
+            State::Refused(error) => Poll::Ready(this.measure(Err(error))),
             State::Waiting { value, ticket, .. } => {
                 let fate = this.inner.engine.fate(ticket).unwrap_or(Ok(()));
-                Poll::Ready(fate.map(|()| value))
+                Poll::Ready(this.measure(fate.map(|()| value)))
             }
             State::Told => Poll::Ready(Err(told_already())),
         }

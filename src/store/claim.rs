@@ -10,6 +10,7 @@ use super::{Inner, Late, Pending, Record};
 use crate::engine::Granted;
 use crate::error::{Error, Result};
 use crate::ids::Token;
+use crate::telemetry::Stopwatch;
 use crate::types::{Checkpoint, DownstreamKey, Key, Scope, StoredResponse};
 
 /// What is known of an attempt, and what its holder may do midway. Cloned freely; it ends nothing.
@@ -119,11 +120,15 @@ impl Claim {
     /// error.
     pub fn complete(self, response: StoredResponse) -> CompleteCall {
         let Granted { hash, token, .. } = self.granted;
-        let decided = match self.inner.engine.complete(hash, token, response) {
+        let engine = &self.inner.engine;
+        let watch = Stopwatch::start(&engine.time);
+        let decided = match engine.complete(hash, token, response) {
             Ok((record, ticket)) => {
-                Ok(Pending::new(self.end(), Ok((Record::new(record, false), ticket))))
+                let told = Ok((Record::new(record, false), ticket));
+                Ok(Pending::new(self.end(), told).measured(watch))
             }
             Err((error, response)) => {
+                engine.meter.completed(Some(&error), watch, &engine.time);
                 Err(Box::new(CompleteError { error, returned: Some(Box::new((self, response))) }))
             }
         };

@@ -8,6 +8,8 @@ use super::call::LeftWaker;
 use super::{Claim, InFlight, Inner, Late, Mismatch, Outcome, Record, Unresolved};
 use crate::engine::{Decided, Decision, OpenClaim, Ticket};
 use crate::error::Result;
+use crate::ids::KeyHash;
+use crate::telemetry::{Call, Came, Stopwatch, events};
 use crate::types::ClaimRequest;
 
 /// What [`Store::claim`](crate::Store::claim) returns: awaited on any executor, or waited for by a
@@ -21,7 +23,7 @@ pub struct ClaimCall {
 
 impl ClaimCall {
     pub(crate) fn new(inner: Arc<Inner>, request: ClaimRequest) -> Self {
-        Self { request: Some(request), deciding: Deciding::new(inner, None) }
+        Self { request: Some(request), deciding: Deciding::new(inner, Call::Claim) }
     }
 
     /// Waits on this thread.
@@ -40,7 +42,7 @@ impl ClaimCall {
 
     fn open(&mut self) -> Result<()> {
         if let Some(request) = self.request.take() {
-            self.deciding.claim = Some(self.deciding.inner()?.engine.open_claim(request)?);
+            self.deciding.open(request)?;
         }
         Ok(())
     }
@@ -66,11 +68,54 @@ pub(crate) struct Deciding {
     claim: Option<OpenClaim>,
     decided: Option<Decided>,
     left: LeftWaker,
+    call: Call,
+    watch: Stopwatch,
 }
 
 impl Deciding {
-    pub(crate) fn new(inner: Arc<Inner>, claim: Option<OpenClaim>) -> Self {
-        Self { inner: Some(inner), claim, decided: None, left: LeftWaker::None }
+    pub(crate) fn new(inner: Arc<Inner>, call: Call) -> Self {
+        let watch = match call {
+            // It begins when it is awaited, or waited for.
+            Call::Claim => Stopwatch::default(),
+            _ => Stopwatch::start(&inner.engine.time),
+        };
+        Self { inner: Some(inner), claim: None, decided: None, left: LeftWaker::None, call, watch }
+    }
+
+    fn open(&mut self, request: ClaimRequest) -> Result<()> {
+        let engine = &self.inner()?.engine;
+        let watch = Stopwatch::start(&engine.time);
+        let claim = engine.open_claim(request);
+        self.watch = watch;
+        self.claim = Some(self.measure(claim)?);
+        Ok(())
+    }
+
+    /// Passes an answer on, and has it counted if it is an error.
+    fn measure<T>(&self, answer: Result<T>) -> Result<T> {
+        if let (Err(error), Some(inner)) = (&answer, &self.inner) {
+            let engine = &inner.engine;
+            engine.meter.failed(self.call, error, self.watch, &engine.time);
+        }
+        answer
+    }
+
+    /// Has a decision counted, and told where it is worth it, which its caller is about to get.
+    fn report(&self, hash: KeyHash, decision: &Decision) -> Result<()> {
+        let engine = &self.inner()?.engine;
+        let came = came(decision);
+        // Who waits looks again and again.
+        if self.call == Call::Claim || came != Came::InFlight {
+            engine.meter.told(self.call, came, self.watch, &engine.time);
+            events::told(engine.store_id(), hash, decision);
+        }
+        Ok(())
+    }
+
+    /// The limit of a wait was reached with the other's claim still in flight.
+    pub(crate) fn gave_up(&self, inner: &Inner) {
+        let engine = &inner.engine;
+        engine.meter.told(self.call, Came::InFlight, self.watch, &engine.time);
     }
 
     /// What was decided and not told yet.
@@ -115,7 +160,8 @@ impl Deciding {
 
     fn decide(&mut self, waker: Option<&Waker>) -> Result<Ticket> {
         let claim = self.claim.as_ref().ok_or_else(super::call::told_already)?;
-        self.decided = Some(self.inner()?.engine.claim(claim, waker)?);
+        let decided = self.inner()?.engine.claim(claim, waker);
+        self.decided = Some(self.measure(decided)?);
         Ok(self.ticket())
     }
 
@@ -142,10 +188,11 @@ impl Deciding {
         let decided = self.decided.take().ok_or_else(super::call::told_already)?;
         if let (Err(error), Decision::Claimed(_)) = (&fate, &decided.decision) {
             self.inner()?.let_go();
-            return Err(error.clone());
+            return self.measure(Err(error.clone()));
         }
-        fate?;
+        self.measure(fate)?;
         let claim = self.claim.take().ok_or_else(super::call::told_already)?;
+        self.report(claim.hash, &decided.decision)?;
         let inner = self.inner.take().ok_or_else(super::call::told_already)?;
         Ok(match decided.decision {
             Decision::Claimed(granted) => {
@@ -172,6 +219,18 @@ impl Deciding {
             }
             Decision::Expired(late) => Outcome::Expired(Late::new(late)),
         })
+    }
+}
+
+fn came(decision: &Decision) -> Came {
+    match decision {
+        Decision::Claimed(granted) if granted.attempt > 1 => Came::Takeover,
+        Decision::Claimed(_) => Came::Claimed,
+        Decision::Replay(_) => Came::Replay,
+        Decision::InFlight { .. } => Came::InFlight,
+        Decision::Mismatch { .. } => Came::Mismatch,
+        Decision::Unresolved { .. } => Came::Unresolved,
+        Decision::Expired(_) => Came::Expired,
     }
 }
 

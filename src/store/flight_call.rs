@@ -9,6 +9,7 @@ use super::claim_call::Deciding;
 use super::{InFlight, Inner, Outcome};
 use crate::engine::{Listener, OpenClaim, Timer};
 use crate::error::Result;
+use crate::telemetry::Call;
 
 /// What [`InFlight::wait`] returns: an outcome again, once the claim in flight has ended, its lease
 /// is over, or the limit is reached. Awaited on any executor, or waited for by a thread.
@@ -39,12 +40,9 @@ enum Look {
 
 impl FlightCall {
     pub(crate) fn new(inner: Arc<Inner>, claim: Box<OpenClaim>, limit: Duration) -> Self {
-        Self {
-            deciding: Deciding::new(inner, Some(*claim)),
-            limit,
-            deadline_ms: None,
-            listening: None,
-        }
+        let mut deciding = Deciding::new(inner.clone(), Call::Wait);
+        deciding.again(inner, *claim);
+        Self { deciding, limit, deadline_ms: None, listening: None }
     }
 
     /// Waits on this thread.
@@ -80,6 +78,7 @@ impl FlightCall {
         let limit_ms = u64::try_from(self.limit.as_millis()).unwrap_or(u64::MAX);
         let deadline_ms = *self.deadline_ms.get_or_insert_with(|| now_ms.saturating_add(limit_ms));
         if now_ms >= deadline_ms {
+            self.deciding.gave_up(&inner);
             let flight = InFlight { inner, claim, ended, lease_left_ms, caller, attempt };
             return Look::Told(Outcome::InFlight(flight));
         }

@@ -16,6 +16,7 @@ use crate::disk::{DirLock, Disk, LockAttempt, RealDisk};
 use crate::engine::{self, Directory, Engine, Environment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Options;
+use crate::telemetry::events;
 
 /// Whether a missing store is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +93,7 @@ impl Inner {
             engine::create(env, options)?;
         }
         let engine = engine::recover(env, options)?;
+        events::opened(engine.store_id(), &engine.recovered);
         // The first round prepares the next segment, so that the store does not start by waiting
         // for one. A thread of upkeep begins with it, too; where room may be short it is not left
         // to that.
@@ -160,6 +162,7 @@ impl Body {
         engine.stop_committer();
         self.threads.committer.into_iter().for_each(|thread| drop(thread.join()));
         engine.timers.fire_all();
+        engine.meter.publish(engine);
         drop(self.lock);
         closed.unwrap_or_else(|_| Err(panicked("that closed the log")))
     }

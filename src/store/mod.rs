@@ -40,6 +40,7 @@ use crate::engine::{Compacted, CompactionPause, Found, Pruned, RecoveryReport, S
 use crate::error::Result;
 use crate::ids::StoreId;
 use crate::options::Options;
+use crate::telemetry::events;
 use crate::types::{ClaimRequest, Key, Scope};
 
 /// A store of idempotency records. Cloning is cheap; all clones are one store.
@@ -108,7 +109,8 @@ impl Store {
     }
 
     pub(crate) fn with_options(path: &Path, options: &Options, creation: Creation) -> Result<Self> {
-        Ok(Self { inner: Inner::open(path, options, creation)? })
+        let open = || Inner::open(path, options, creation);
+        Ok(Self { inner: events::while_opening(path, open)? })
     }
 
     /// Claims a key. Nothing happens until the value is awaited or waited for.
@@ -221,6 +223,13 @@ impl Store {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.inner.engine.stats()
+    }
+
+    /// Hands the gauges and counters of [`stats`](Self::stats) to the recorder of the `metrics`
+    /// facade now, rather than within a second, as the store does by itself.
+    #[cfg(feature = "metrics")]
+    pub fn publish_metrics(&self) {
+        self.inner.engine.meter.publish(&self.inner.engine);
     }
 
     /// What opening it found.

@@ -10,6 +10,7 @@ use crate::engine::{Found, Ticket};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, Token};
 use crate::options::Options;
+use crate::telemetry::Stopwatch;
 use crate::types::{Checkpoint, ClaimRequest, Key, OwnerId, Scope, StoredResponse};
 
 /// Whose claim of which key.
@@ -37,11 +38,12 @@ impl Store {
         claim: &Named<'_>,
         response: StoredResponse,
     ) -> Pending<Record> {
+        let watch = Stopwatch::start(&self.inner.engine.time);
         let completed = match self.inner.engine.complete(self.hash(claim), claim.token, response) {
             Ok((record, ticket)) => Ok((Record::new(record, false), ticket)),
             Err((error, response)) => self.or_known(error, claim, &response),
         };
-        Pending::new(self.inner.clone(), completed)
+        Pending::new(self.inner.clone(), completed).measured(watch)
     }
 
     /// Frees the key.

@@ -50,4 +50,4 @@ mod store_time;
 mod stress_rewrites;
 mod stress_waiters;
 mod sweep;
-mod world;
+pub(crate) mod world;
