@@ -10,8 +10,8 @@
 //! (feature `conformance`) checks them on any backend.
 //!
 //! - **One holder.** A key has one holder at a time. A second claim needs a release, or a lease
-//!   that ran out, or an owner that is known to be dead; its token and attempt are higher, and from then
-//!   on every verb that names the earlier claim is refused with
+//!   that ran out, or an owner that is known to be dead; its token and attempt are higher, and from
+//!   then on every verb that names the earlier claim is refused with
 //!   [`LeaseLost`](crate::ErrorKind::LeaseLost). A lease that ran out ends nothing by itself: until
 //!   the next claim its holder may still complete, also from unresolved.
 //! - **Durable before told**, to the degree that [`Capabilities::survives`] declares.
