@@ -182,7 +182,7 @@ pub(super) fn abandon(token: u64, value: Option<Value>, moment: Moment) -> Resul
             Next::Put(Value { state: State::Held { until_ms, dropped: true }, ..value })
         }
         DropPolicy::Release if value.attempt == 1 => Next::Remove,
-        // What the earlier attempts did is still unknown: the next is told that it is not the first.
+        // What earlier attempts did is still unknown: the next is told that it is not the first.
         DropPolicy::Release => {
             let state = State::Held { until_ms: Some(0), dropped: true };
             Next::Put(Value { state, policy: DropPolicy::Hold, ..value })
