@@ -157,9 +157,8 @@ fn report(all: &[(u64, Figures)]) {
         let name = plot::short(*keys as f64);
         let (open, cpu, segments) = (f["open_ms"], f["open_cpu_ms"], f["segments"]);
         let (bare, bare_cpu) = (f["bare_open_ms"], f["bare_open_cpu_ms"]);
-        println!(
-            "| {name} | {open:.0} | {cpu:.0} | {bare:.0} | {bare_cpu:.0} | {peak:.1} | {segments:.0} |"
-        );
+        let bare = format!("{bare:.0} | {bare_cpu:.0}");
+        println!("| {name} | {open:.0} | {cpu:.0} | {bare} | {peak:.1} | {segments:.0} |");
     }
     println!("\n| keys | {} |", LATENCIES.map(|(name, _)| name).join(" | "));
     println!("| ---: | {} |", LATENCIES.map(|_| "---:").join(" | "));

@@ -68,9 +68,13 @@
 
 mod capabilities;
 mod claim;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod dynamic;
 mod embedded;
 mod outcome;
+#[cfg(feature = "sled")]
+mod sled;
 
 use std::time::Duration;
 
@@ -78,6 +82,8 @@ pub use capabilities::{Capabilities, Survives, Waiting};
 pub use claim::{ClaimId, Granted};
 pub use dynamic::DynBackend;
 pub use outcome::{InFlight, Outcome};
+#[cfg(feature = "sled")]
+pub use sled::SledBackend;
 
 use crate::error::Result;
 pub use crate::store::RecordParts;

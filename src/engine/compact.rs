@@ -59,14 +59,14 @@ enum Stopped {
     /// There would be no fewer outputs than inputs; the last of those to blame.
     NotFewer(SegmentId),
     /// The store is about to stop, or the disk did not read what it may read later.
-    NotNow,
+    Later,
 }
 
 impl Stopped {
     /// A footer could not be read.
     fn at((segment, error): (SegmentId, Error)) -> Self {
         match error.kind() {
-            ErrorKind::Io => Self::NotNow,
+            ErrorKind::Io => Self::Later,
             _ => Self::NotThis(segment),
         }
     }
@@ -260,7 +260,7 @@ impl Engine {
         for Survivor { input, entry } in survivors {
             let Some(input) = inputs.get(*input) else { continue };
             if pace.is_over(self) {
-                return Ok(Err(Stopped::NotNow));
+                return Ok(Err(Stopped::Later));
             }
             let read = input.read_frame(entry.offset, |frame| {
                 let Some(rewriter) = self.rewriter_for(frame_bytes(&frame), inputs, copies)? else {

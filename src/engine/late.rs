@@ -140,7 +140,7 @@ impl Engine {
         }
     }
 
-    /// Takes entries in, with the shard locked that they are of.
+    /// Takes entries in, with the shard locked that they are of: expiries, or marks.
     pub(super) fn enter(
         &self,
         pending: &mut Pending,
@@ -152,6 +152,11 @@ impl Engine {
         let before = entered.entries.len();
         pending.add_all(&entries, &mut entered.entries);
         self.late.count_entered((entered.entries.len() - before) as u64, now);
+        if entries.first().is_some_and(|entry| entry.is_mark()) {
+            // A forget may have left the same mark a moment ago, and not have noted it yet.
+            entered.entries.truncate(before);
+            entered.entries.append(&mut entries);
+        }
     }
 
     /// Writes what has entered once it is much, and sees to it that no more is pending than may be.

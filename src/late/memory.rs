@@ -26,7 +26,8 @@ use crate::ids::{KeyHash, StoreId, StoreTime};
 
 /// The most runs there are.
 pub(crate) const MAX_RUNS: usize = 4;
-/// A small run stays beside the large one of its window while it is more than so many times smaller.
+/// A small run stays beside the large one of its window while it is more than so many times
+/// smaller.
 const MUCH_SMALLER: u64 = 16;
 /// What is pending becomes a run when it is at least so small a part of what is in runs.
 pub(crate) const WORTH: u64 = 1024;

@@ -2,9 +2,10 @@
 //! record has left the index and its segment is gone.
 //!
 //! A key enters when its record leaves the index because its TTL is over: 64 bits of its hash, and
-//! the expiry as a footer says it. It is first *pending*, in the shard's own list and in a journal;
-//! when many are, or some have been for a while, they become a *run*, a sorted file with a filter in
-//! memory. A claim probes the filters; a hit is confirmed by reading one block before it is told.
+//! the expiry as a footer says it. It is first *pending*, in the shard's own list and in a journal.
+//! When many are, or some have been for a while, they become a *run*, a sorted file with a filter
+//! in memory. A claim probes the filters; a hit is confirmed by reading one block before it is
+//! told.
 //!
 //! Invariants:
 //! - Whatever enters is on disk before the manifest lets go of the segment that proves it, unless

@@ -15,37 +15,44 @@ use crate::world::{Answer, Count, Sends, World, account, around, post, problem, 
 
 /// When the fault strikes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Strikes {
+pub enum Strikes {
     /// In place of the call.
     Before(ErrorKind),
     /// After it was done: its answer is lost.
     After(ErrorKind),
 }
 
-type Script = Arc<Mutex<VecDeque<(&'static str, Strikes)>>>;
+pub type Script = Arc<Mutex<VecDeque<(&'static str, Strikes)>>>;
 
 /// A store whose next calls of some verbs fail.
 #[derive(Clone)]
-struct Faulty {
+pub struct Faulty {
     store: Store,
     script: Script,
 }
 
 impl Faulty {
+    pub fn new(store: &Store, script: &Script) -> Self {
+        Self { store: store.clone(), script: script.clone() }
+    }
+
     fn strike(&self, verb: &str) -> Option<Strikes> {
         let mut script = self.script.lock().expect("a lock");
         let at = script.iter().position(|(name, _)| *name == verb)?;
         script.remove(at).map(|(_, strikes)| strikes)
     }
 
-    async fn through<T>(&self, verb: &str, call: impl Future<Output = Result<T>>) -> Result<T> {
+    async fn through<F, T>(&self, verb: &str, call: impl FnOnce() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
         match self.strike(verb) {
             Some(Strikes::Before(kind)) => Err(Error::new(kind, "on purpose")),
             Some(Strikes::After(kind)) => {
-                call.await?;
+                call().await?;
                 Err(Error::new(kind, "on purpose"))
             }
-            None => call.await,
+            None => call().await,
         }
     }
 }
@@ -56,7 +63,7 @@ impl Backend for Faulty {
     }
 
     async fn claim(&self, owner: OwnerId, request: ClaimRequest) -> Result<Outcome> {
-        self.through("claim", Backend::claim(&self.store, owner, request)).await
+        self.through("claim", || Backend::claim(&self.store, owner, request)).await
     }
 
     async fn wait(
@@ -65,35 +72,35 @@ impl Backend for Faulty {
         request: ClaimRequest,
         limit: Duration,
     ) -> Result<Outcome> {
-        self.through("claim", self.store.wait(owner, request, limit)).await
+        self.through("claim", || self.store.wait(owner, request, limit)).await
     }
 
     async fn complete(&self, claim: &ClaimId, response: StoredResponse) -> Result<Record> {
-        self.through("complete", self.store.complete(claim, response)).await
+        self.through("complete", || self.store.complete(claim, response)).await
     }
 
     async fn release(&self, claim: &ClaimId) -> Result<()> {
-        self.through("release", self.store.release(claim)).await
+        self.through("release", || self.store.release(claim)).await
     }
 
     async fn abandon(&self, claim: &ClaimId) -> Result<()> {
-        self.through("abandon", self.store.abandon(claim)).await
+        self.through("abandon", || self.store.abandon(claim)).await
     }
 
     async fn extend(&self, claim: &ClaimId, lease: Duration) -> Result<()> {
-        self.through("extend", self.store.extend(claim, lease)).await
+        self.through("extend", || self.store.extend(claim, lease)).await
     }
 
     async fn checkpoint(&self, claim: &ClaimId, checkpoint: Checkpoint) -> Result<()> {
-        self.through("checkpoint", self.store.checkpoint(claim, checkpoint)).await
+        self.through("checkpoint", || self.store.checkpoint(claim, checkpoint)).await
     }
 
     async fn get(&self, scope: &Scope, key: &Key) -> Result<Option<Entry>> {
-        self.through("get", Backend::get(&self.store, scope, key)).await
+        self.through("get", || Backend::get(&self.store, scope, key)).await
     }
 
     async fn resolve(&self, attempt: &Unresolved, resolution: Resolution) -> Result<()> {
-        self.through("resolve", Backend::resolve(&self.store, attempt, resolution)).await
+        self.through("resolve", || Backend::resolve(&self.store, attempt, resolution)).await
     }
 }
 
@@ -109,7 +116,7 @@ impl Played {
     fn new() -> Self {
         let world = World::new();
         let script = Script::default();
-        let backend = Faulty { store: world.store.clone(), script: script.clone() };
+        let backend = Faulty::new(&world.store, &script);
         let layer = IdempotencyLayer::new(backend, account);
         Self { store: world.store.clone(), _world: world, script, layer, count: Count::default() }
     }
@@ -220,8 +227,8 @@ async fn without_room_the_body_is_left_out() {
     assert_eq!(played.count.get(), 1);
 }
 
-/// A lost race is answered by what won it, never as a backend that cannot answer; and the loser does
-/// not claim again what it has executed.
+/// A lost race is answered by what won it, never as a backend that cannot answer; and the loser
+/// does not claim again what it has executed.
 #[tokio::test]
 async fn a_lost_race_is_answered_by_what_won() {
     let played = Played::new();

@@ -13,7 +13,18 @@ use crate::server;
 async fn raw(address: SocketAddr, request: &[u8]) -> String {
     let mut socket = TcpStream::connect(address).await.expect("a connection");
     socket.write_all(request).await.expect("sent");
+    rest_of(socket).await
+}
+
+/// The same of a client that then sends no more, where the server may wait for it.
+async fn raw_and_no_more(address: SocketAddr, request: &[u8]) -> String {
+    let mut socket = TcpStream::connect(address).await.expect("a connection");
+    socket.write_all(request).await.expect("sent");
     socket.shutdown().await.expect("no more");
+    rest_of(socket).await
+}
+
+async fn rest_of(mut socket: TcpStream) -> String {
     let mut answer = Vec::new();
     // A server that hangs up on us has said enough.
     let _ = socket.read_to_end(&mut answer).await;
@@ -120,7 +131,7 @@ async fn conflicting_lengths_execute_once_at_most() {
             let before = server.gateway.charges();
             for _ in 0..3 {
                 let headers = format!("{framing}Idempotency-Key: \"framing-{at}\"\r\n");
-                let answer = raw(server.address, &request(&headers, BODY)).await;
+                let answer = raw_and_no_more(server.address, &request(&headers, BODY)).await;
                 assert!(matches!(status(&answer), "" | "400" | "201"), "{framing}: {answer}");
             }
             assert!(server.gateway.charges() <= before + 1, "{framing}");
@@ -133,7 +144,7 @@ async fn conflicting_lengths_execute_once_at_most() {
 async fn half_a_body_takes_no_key() {
     for server in server::all(Duration::ZERO).await {
         let headers = "Content-Length: 100\r\nIdempotency-Key: \"half\"\r\n";
-        let answer = raw(server.address, &request(headers, BODY)).await;
+        let answer = raw_and_no_more(server.address, &request(headers, BODY)).await;
         assert!(matches!(status(&answer), "" | "400"), "{answer}");
         assert_eq!(server.gateway.charges(), 0);
         let whole = request(&format!("{LENGTH}Idempotency-Key: \"half\"\r\n"), BODY);

@@ -26,7 +26,8 @@ const fn spread(token: Token) -> u64 {
 }
 
 impl<'a> Claims<'a> {
-    /// Takes in the next frame of the log, with the hash of the key that it names ([`super::name_of`]).
+    /// Takes in the next frame of the log, with the hash of the key that it names, if it names
+    /// one.
     pub(crate) fn apply(&mut self, frame: &Frame<'a>, hash: Option<KeyHash>) {
         match (frame, hash) {
             (Frame::Claim(claim), Some(hash)) => self.claim(claim, hash),

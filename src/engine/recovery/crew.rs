@@ -41,12 +41,15 @@ pub(super) fn share<S: Send, T: Send>(
             std::iter::once(Ok(own)).chain(ends).collect::<Result<Vec<_>>>()
         })?
     };
-    let (states, done): (Vec<S>, Vec<Vec<(usize, Result<T>)>>) = ends.into_iter().unzip();
-    let mut done: Vec<(usize, Result<T>)> = done.into_iter().flatten().collect();
+    let (states, done): (Vec<S>, Vec<Done<T>>) = ends.into_iter().unzip();
+    let mut done: Done<T> = done.into_iter().flatten().collect();
     done.sort_unstable_by_key(|(piece, _)| *piece);
     let done = done.into_iter().map(|(_, result)| result).collect::<Result<Vec<T>>>()?;
     Ok((states, done))
 }
+
+/// What came of pieces, each with its number.
+type Done<T> = Vec<(usize, Result<T>)>;
 
 struct Tasks {
     pieces: usize,
@@ -57,11 +60,7 @@ struct Tasks {
 
 impl Tasks {
     /// One thread's work.
-    fn run<S, T>(
-        &self,
-        mut state: S,
-        work: impl Fn(&mut S, usize) -> Result<T>,
-    ) -> (S, Vec<(usize, Result<T>)>) {
+    fn run<S, T>(&self, mut state: S, work: impl Fn(&mut S, usize) -> Result<T>) -> (S, Done<T>) {
         let mut done = Vec::new();
         while !self.failed.load(Ordering::Relaxed) {
             let piece = self.next.fetch_add(1, Ordering::Relaxed);

@@ -96,7 +96,6 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
     let mut counted = census.take()?;
     let hasher = KeyHasher::new(&old.hash_key);
     let mut flights = replay::replay(&mut census, &mut counted, &hasher)?;
-    drop(census);
     refuse_damage(options, &report)?;
     seal_remade(&counted)?;
 
