@@ -121,7 +121,7 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = dir.path().join("jobs");
     let message = |i: usize| Message { id: format!("m-{i}"), customer: format!("customer {i}") };
     // Every third message is delivered twice.
-    let twice = |i: &usize| std::iter::repeat_n(message(*i), 1 + usize::from(i % 3 == 0));
+    let twice = |i: &usize| std::iter::repeat_n(message(*i), 1 + usize::from(i.is_multiple_of(3)));
     let mut queue: VecDeque<_> = (0..20).collect::<Vec<_>>().iter().flat_map(twice).collect();
     let deliveries = queue.len();
     let mailer = Mailer::default();

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::shard::LockedShard;
 use super::{Engine, Flight};
 use crate::ids::StoreTime;
 
@@ -183,26 +184,20 @@ impl Engine {
         drop(catalog);
         let late = self.late_stats();
         let (mut records, mut index_bytes, mut claims, mut completions) = (0, 0, 0, 0);
-        let unresolved = self.limits.unresolved();
-        let mut oldest_unresolved = None;
         for shard in &self.shards {
             let shard = shard.lock();
             records += shard.index.len() as u64;
             index_bytes += shard.index.memory_bytes() as u64;
             claims += shard.counts.claims;
             completions += shard.counts.completions;
-            if unresolved > 0 {
-                let oldest = shard.flights().filter_map(Flight::unresolved_since).min();
-                oldest_unresolved = oldest_unresolved.into_iter().chain(oldest).min();
-            }
         }
         let (counters, cache) = (&self.counters, self.cache.counts());
         let (segments, now) = (self.table.all(), self.time.now());
         Stats {
             records,
             in_flight: self.limits.in_flight(),
-            unresolved,
-            oldest_unresolved,
+            unresolved: self.limits.unresolved(),
+            oldest_unresolved: self.oldest_unresolved(),
             claims,
             takeovers: counters.takeovers.get(),
             completions,
@@ -246,5 +241,14 @@ impl Engine {
             short_of_room: self.shortage.is_on(),
             poisoned: self.is_poisoned(),
         }
+    }
+
+    fn oldest_unresolved(&self) -> Option<StoreTime> {
+        if self.limits.unresolved() == 0 {
+            return None;
+        }
+        let oldest =
+            |shard: &LockedShard| shard.lock().flights().filter_map(Flight::unresolved_since).min();
+        self.shards.iter().filter_map(oldest).min()
     }
 }

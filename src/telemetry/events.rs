@@ -53,9 +53,12 @@ pub(crate) fn disk_full_ends(store: StoreId) {
 
 /// An attempt was left with its effect unknown.
 pub(crate) fn unresolved(store: StoreId, hash: KeyHash, token: Token, attempt: u32) {
-    guarded(
-        || warn!(target: TARGET, %store, key_hash = %hash, %token, attempt, "attempt left unresolved"),
-    );
+    guarded(|| {
+        warn!(
+            target: TARGET, %store, key_hash = %hash, %token, attempt,
+            "attempt left unresolved"
+        );
+    });
 }
 
 /// A claim's answer, where it is worth a line.
@@ -72,7 +75,10 @@ fn worth_a_line(store: StoreId, hash: KeyHash, decision: &Decision) {
             }
             if let Some(late) = granted.late {
                 let expired_at_ms = late.expired_at.as_millis();
-                warn!(target: TARGET, %store, key_hash = %hash, %token, expired_at_ms, "late retry");
+                warn!(
+                    target: TARGET, %store, key_hash = %hash, %token, expired_at_ms,
+                    "late retry"
+                );
             }
         }
         Decision::Expired(late) => {

@@ -10,8 +10,12 @@ use crate::telemetry::metric::{self, Kind};
 use crate::tests::world::{HALF_HOUR, World};
 use crate::{Options, Outcome};
 
+/// Values by a metric's name and its labels.
+type Recorded = BTreeMap<(String, Labels), DebugValue>;
+type Labels = Vec<(String, String)>;
+
 /// Runs something under a recorder of its own; what that has got, by name and own labels.
-fn recorded(run: impl FnOnce()) -> BTreeMap<(String, Vec<(String, String)>), DebugValue> {
+fn recorded(run: impl FnOnce()) -> Recorded {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     metrics::with_local_recorder(&recorder, run);
@@ -28,11 +32,7 @@ fn recorded(run: impl FnOnce()) -> BTreeMap<(String, Vec<(String, String)>), Deb
 }
 
 /// A counter's value over all stores, of the series with these values of its own labels.
-fn count(
-    recorded: &BTreeMap<(String, Vec<(String, String)>), DebugValue>,
-    name: &str,
-    values: &[&str],
-) -> u64 {
+fn count(recorded: &Recorded, name: &str, values: &[&str]) -> u64 {
     let has = |labels: &[(String, String)]| {
         values.iter().all(|value| labels.iter().any(|(_, known)| known == value))
     };

@@ -58,7 +58,7 @@ fn busy_store(world: &mut World) -> Store {
     assert!(matches!(outcome(&store, request("b")), Outcome::Unresolved(_)));
     let lease = Duration::from_secs(1);
     let slow = claimed(outcome(&store, request("c").lease(lease)));
-    let checkpoint = Checkpoint::new(&secret("checkpoint"), secret("data")).expect("a checkpoint");
+    let checkpoint = Checkpoint::new(secret("checkpoint"), secret("data")).expect("a checkpoint");
     slow.save_checkpoint(checkpoint).wait().expect("saved");
     world.advance(lease);
     let taken = claimed(outcome(&store, request("c")));
