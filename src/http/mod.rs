@@ -59,6 +59,6 @@ pub use layer::IdempotencyLayer;
 pub use problem::ProblemKind;
 pub use profile::Profile;
 pub use results::{Action, ResultClass, ResultPolicy};
-pub use rule::{Requirement, Rule};
+pub use rule::{Requirement, RoutePattern, Rule};
 pub use secret::Secret;
 pub use service::IdempotencyService;
