@@ -21,7 +21,7 @@ const UNFINISHED: [&str; 6] = [
     concat!("XX", "X"),
 ];
 
-const DOCUMENTS: [&str; 10] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -31,6 +31,7 @@ const DOCUMENTS: [&str; 10] = [
     "docs/durability.md",
     "docs/format.md",
     "docs/http.md",
+    "docs/proxy.md",
     "docs/testing.md",
 ];
 

@@ -8,8 +8,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::time::Instant;
 
 use hyper::body::Body;
@@ -31,22 +30,22 @@ const MAX_TEXT_CHARS: usize = 300;
 pub(crate) struct Log(Option<SyncSender<String>>);
 
 impl Log {
-    /// A log, and the thread that writes it, which ends when the last clone is gone.
-    pub(crate) fn start(wanted: bool) -> (Self, Option<JoinHandle<()>>) {
+    /// A log, and what disconnects once every line is written after the last clone is gone.
+    pub(crate) fn start(wanted: bool) -> (Self, Receiver<()>) {
+        let (done, written) = channel();
         if !wanted {
-            return (Self(None), None);
+            return (Self(None), written);
         }
         let (sender, lines) = sync_channel::<String>(QUEUED_LINES);
         let writer = std::thread::Builder::new().name("oncekey-access".into()).spawn(move || {
+            let _done: Sender<()> = done;
             for line in lines {
                 // Nobody can be told that nobody can be told.
                 let _ = std::io::stderr().write_all(line.as_bytes());
             }
         });
-        match writer {
-            Ok(writer) => (Self(Some(sender)), Some(writer)),
-            Err(_) => (Self(None), None),
-        }
+        // Without a thread there is no log, as without a reader.
+        (Self(writer.ok().map(|_| sender)), written)
     }
 
     fn put(&self, line: String, metrics: &Metrics) {

@@ -131,6 +131,10 @@ pub(crate) struct RuleChoices {
         num_args = 0..=1, default_missing_value = "true")]
     pub(crate) upstream_deduplicates: Option<bool>,
 
+    /// How long the body of a request with a key may take to arrive [default: 30s].
+    #[arg(long, value_name = "TIME", env = "ONCEKEY_PROXY_BODY_TIMEOUT")]
+    pub(crate) body_timeout: Option<Time>,
+
     /// The largest body of a request with a key, in bytes [default: 1 MiB].
     #[arg(long, value_name = "BYTES", env = "ONCEKEY_PROXY_MAX_REQUEST_BYTES")]
     pub(crate) max_request_bytes: Option<usize>,
@@ -160,6 +164,7 @@ impl RuleChoices {
             upstream_timeout: self.upstream_timeout.or(other.upstream_timeout),
             on_timeout: self.on_timeout.or(other.on_timeout),
             upstream_deduplicates: self.upstream_deduplicates.or(other.upstream_deduplicates),
+            body_timeout: self.body_timeout.or(other.body_timeout),
             max_request_bytes: self.max_request_bytes.or(other.max_request_bytes),
             max_response_bytes: self.max_response_bytes.or(other.max_response_bytes),
             fingerprint: self.fingerprint.or(other.fingerprint),

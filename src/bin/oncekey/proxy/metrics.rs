@@ -164,7 +164,7 @@ impl Gauge {
         Entered(self)
     }
 
-    fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }

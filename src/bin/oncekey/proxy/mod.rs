@@ -28,6 +28,7 @@ use hyper::service::service_fn;
 use oncekey::{Options, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use self::access::Log;
 use self::admin::Admin;
@@ -43,6 +44,9 @@ use crate::words::print;
 const ADMIN_CONNECTIONS: usize = 64;
 /// How long a process that is still closing the store is waited for.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+/// How long the end waits for a reader of the log, and for tasks to be dropped.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Runs the proxy until it is told to stop.
 pub(crate) fn run(args: Args) -> ExitCode {
@@ -62,7 +66,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
 }
 
 /// Serves, and says how many requests had to be left in flight.
-fn serve(settings: Settings) -> Result<usize> {
+fn serve(settings: Settings) -> Result<u64> {
     let store = open(&settings)?;
     let secret = settings.secret.as_deref();
     if secret.is_none() {
@@ -73,15 +77,13 @@ fn serve(settings: Settings) -> Result<usize> {
     }
     let scopes = Scopes::new(settings.scope_headers.clone(), secret, &store);
     scopes.check(&store, settings.accept_new_scopes)?;
-    let (log, writer) = Log::start(settings.access_log);
+    let (log, written) = Log::start(settings.access_log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.doing("starting the runtime")?;
     let ended = runtime.block_on(until_stopped(settings, store, scopes, log));
-    runtime.shutdown_background();
-    if let (Ok(0), Some(writer)) = (&ended, writer) {
-        // Every line is written: nobody holds the log any more.
-        let _ = writer.join();
-    }
+    // What is cut off here is not told to anybody: the claims stay as they are.
+    runtime.shutdown_timeout(LAST_WORDS);
+    let _ = written.recv_timeout(LAST_WORDS);
     ended
 }
 
@@ -94,12 +96,7 @@ fn open(settings: &Settings) -> Result<Store> {
     opened.doing(settings.store.display())
 }
 
-async fn until_stopped(
-    settings: Settings,
-    store: Store,
-    scopes: Scopes,
-    log: Log,
-) -> Result<usize> {
+async fn until_stopped(settings: Settings, store: Store, scopes: Scopes, log: Log) -> Result<u64> {
     let metrics = Arc::new(Metrics::default());
     let limit = settings.client_timeout;
     let clients = Listener::bind(settings.listen, settings.max_connections, limit).await?;
@@ -144,19 +141,32 @@ async fn until_stopped(
     }
     stopping.store(true, Ordering::Relaxed);
     let _ = stop.send(true);
-    let begin = Instant::now();
-    let ended = async {
-        // A connection that does not end is cut off; the claims of its requests go on.
-        let _ = tokio::time::timeout(settings.shutdown_timeout, serving).await;
-        let left = settings.shutdown_timeout.saturating_sub(begin.elapsed());
-        store.close(left.max(Duration::from_millis(1))).await
-    };
-    let closed = tokio::select! {
-        closed = ended => closed?,
-        _ = terminate.recv() => return Ok(store.stats().in_flight as usize),
-        _ = interrupt.recv() => return Ok(store.stats().in_flight as usize),
+    let ended = end(&settings, &store, &metrics, serving);
+    let remaining = tokio::select! {
+        remaining = ended => remaining?,
+        _ = terminate.recv() => metrics.in_flight.get(),
+        _ = interrupt.recv() => metrics.in_flight.get(),
     };
     let _ = stop_admin.send(true);
-    let _ = tokio::time::timeout(Duration::from_secs(1), operating).await;
-    Ok(closed.remaining)
+    let _ = tokio::time::timeout(LAST_WORDS, operating).await;
+    Ok(remaining)
+}
+
+/// Lets what is in flight end, and closes the store. Says how many requests did not end.
+async fn end(
+    settings: &Settings,
+    store: &Store,
+    metrics: &Metrics,
+    serving: JoinHandle<()>,
+) -> Result<u64> {
+    let begin = Instant::now();
+    // A connection that does not end in time is cut off with the process.
+    let cut = match tokio::time::timeout(settings.shutdown_timeout, serving).await {
+        Ok(_) => 0,
+        Err(_) => metrics.in_flight.get(),
+    };
+    // Requests of clients that hung up.
+    let left = settings.shutdown_timeout.saturating_sub(begin.elapsed());
+    let closed = store.close(left.max(Duration::from_millis(1))).await?;
+    Ok(cut.max(closed.remaining as u64))
 }

@@ -198,6 +198,9 @@ fn rule(choices: &RuleChoices, profile: Profile) -> Result<Rule> {
     if let Some(wait) = choices.wait {
         rule = rule.wait(wait.0);
     }
+    if let Some(limit) = choices.body_timeout {
+        rule = rule.body_timeout(limit.0);
+    }
     if let Some(bytes) = choices.max_request_bytes {
         rule = rule.max_request_bytes(bytes);
     }
