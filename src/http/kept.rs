@@ -18,6 +18,7 @@ use bytes::Bytes;
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use super::HeaderPolicy;
 use crate::error::{Error, Result};
 use crate::types::StoredResponse;
 
@@ -44,13 +45,15 @@ impl KeptResponse {
         Self { status, headers, body, trailers: None }
     }
 
-    /// As a store keeps it, for [`Resolution::Completed`](crate::Resolution::Completed).
+    /// As a store keeps it, for [`Resolution::Completed`](crate::Resolution::Completed): without
+    /// the headers that are never kept.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a header of 64 KiB of name or 4 GiB of
     /// value.
     pub fn to_stored(&self) -> Result<StoredResponse> {
-        self.encode().ok_or_else(|| Error::invalid("the response has a header that is too long"))
+        let kept = Self { headers: HeaderPolicy::new().kept(&self.headers), ..self.clone() };
+        kept.encode().ok_or_else(|| Error::invalid("the response has a header that is too long"))
     }
 
     pub(crate) fn with_trailers(mut self, trailers: Option<HeaderMap>) -> Self {

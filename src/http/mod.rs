@@ -48,6 +48,7 @@ mod rule;
 mod secret;
 mod service;
 mod settings;
+mod unresolved;
 
 pub use attempt::Attempt;
 pub use body::LayerBody;
@@ -62,3 +63,4 @@ pub use results::{Action, ResultClass, ResultPolicy};
 pub use rule::{Requirement, RoutePattern, Rule};
 pub use secret::Secret;
 pub use service::IdempotencyService;
+pub use unresolved::UnresolvedRequest;

@@ -156,3 +156,45 @@ fn a_rule_says_what_becomes_of_what_was_not_answered_in_time() {
     assert_eq!(charge(proxy.clients, "/gate", "third", "{}").problem(), problem(409, "unresolved"));
     assert_eq!(upstream.count(), 5);
 }
+
+#[test]
+fn an_upstream_that_knows_is_asked_what_became_of_a_request() {
+    for (path, executes) in [("/lookup/yes", 1), ("/lookup/no", 2)] {
+        let (place, upstream) = (Place::new(), Upstream::start());
+        let proxy = place.proxy(upstream.address, &["--lookup", path]);
+        charge(proxy.clients, "/hang-up", "key", "{}");
+        // Another request under the key settles nothing.
+        let other = charge(proxy.clients, "/hang-up", "key", "{\"amount\": 2}");
+        assert_eq!(other.problem(), problem(422, "key-reused"));
+        assert_eq!(upstream.count(), 1);
+        let settled = charge(proxy.clients, "/hang-up", "key", "{}");
+        assert_eq!(settled.problem(), problem(503, "settled"));
+        assert_eq!(settled.header("retry-after"), "1");
+        let retry = charge(proxy.clients, "/hang-up", "key", "{}");
+        let seen = upstream.seen();
+        let sent = seen.iter().filter(|seen| seen.line.starts_with("POST"));
+        assert_eq!(sent.count(), executes, "{path}");
+        let keys: Vec<_> = seen.iter().map(|seen| seen.all("oncekey-downstream-key")).collect();
+        assert_eq!(keys[0], keys[1]);
+        if executes == 1 {
+            assert_eq!((retry.status, &retry.body[..]), (201, &b"found"[..]));
+            assert!(retry.is_replay() && retry.header("x-a") == "1");
+            assert_eq!(retry.header("oncekey-executed"), "");
+        }
+    }
+}
+
+#[test]
+fn an_upstream_that_does_not_say_settles_nothing() {
+    for path in ["/v1/charges", "/lookup/perhaps", "/hang-up"] {
+        let (place, upstream) = (Place::new(), Upstream::start());
+        let proxy = place.proxy(upstream.address, &["--lookup", path]);
+        charge(proxy.clients, "/hang-up", "key", "{}");
+        for _ in 0..2 {
+            let retry = charge(proxy.clients, "/hang-up", "key", "{}");
+            assert_eq!(retry.problem(), problem(409, "unresolved"), "{path}");
+        }
+        let seen = upstream.seen();
+        assert_eq!(seen.iter().filter(|seen| seen.line.starts_with("POST")).count(), 1, "{path}");
+    }
+}

@@ -111,6 +111,11 @@ impl Upstream {
             "/gate" => self.wait_until(|state| state.gate_is_open),
             _ => {}
         }
+        if let Some(told) = path.strip_prefix("/lookup/") {
+            let head = format!("HTTP/1.1 201 Created\r\nOncekey-Executed: {told}\r\n");
+            let rest = "X-A: 1\r\nDate: x\r\nContent-Length: 5\r\n\r\nfound";
+            return socket.write_all(format!("{head}{rest}").as_bytes()).ok();
+        }
         let body = format!("{{\"charge\":{count}}}");
         let status = if path == "/unavailable" { "503 Busy" } else { "201 Created" };
         let extra = "X-Many: 1\r\nX-Many: 2\r\nSet-Cookie: session\r\nIdempotent-Replayed: true\r\n\

@@ -131,6 +131,11 @@ pub(crate) struct RuleChoices {
         num_args = 0..=1, default_missing_value = "true")]
     pub(crate) upstream_deduplicates: Option<bool>,
 
+    /// The path at which the upstream says what became of a request, by the header
+    /// Oncekey-Downstream-Key; asked when the retry of an unresolved one comes.
+    #[arg(long, value_name = "PATH", env = "ONCEKEY_PROXY_LOOKUP")]
+    pub(crate) lookup: Option<String>,
+
     /// How long the body of a request with a key may take to arrive [default: 30s].
     #[arg(long, value_name = "TIME", env = "ONCEKEY_PROXY_BODY_TIMEOUT")]
     pub(crate) body_timeout: Option<Time>,
@@ -164,6 +169,7 @@ impl RuleChoices {
             upstream_timeout: self.upstream_timeout.or(other.upstream_timeout),
             on_timeout: self.on_timeout.or(other.on_timeout),
             upstream_deduplicates: self.upstream_deduplicates.or(other.upstream_deduplicates),
+            lookup: self.lookup.or(other.lookup),
             body_timeout: self.body_timeout.or(other.body_timeout),
             max_request_bytes: self.max_request_bytes.or(other.max_request_bytes),
             max_response_bytes: self.max_response_bytes.or(other.max_response_bytes),

@@ -13,7 +13,9 @@ use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HOST, HeaderName};
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, Version};
-use oncekey::http::{IDEMPOTENCY_KEY, IdempotencyLayer, IdempotencyService, Profile, Secret};
+use oncekey::http::{
+    IDEMPOTENCY_KEY, IdempotencyLayer, IdempotencyService, Profile, Secret, UnresolvedRequest,
+};
 use oncekey::{Scope, Store};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -21,6 +23,8 @@ use tower_service::Service;
 use super::access::{Line, Log};
 use super::failure::Result;
 use super::hop;
+use super::lookup::Lookup;
+use super::manner::{Manner, Manners};
 use super::metrics::Metrics;
 use super::patient::{Broken, Patient};
 use super::scope::Scopes;
@@ -38,6 +42,8 @@ pub(crate) type Reply = UnsyncBoxBody<Bytes, Broken>;
 pub(crate) struct Front {
     service: IdempotencyService<Upstream, Store>,
     scopes: Scopes,
+    manners: Manners,
+    lookup: Lookup,
     /// Headers that no other spelling may stand for.
     kept: Vec<HeaderName>,
     profile: Profile,
@@ -54,6 +60,8 @@ impl Front {
         metrics: Arc<Metrics>,
         log: Log,
     ) -> Result<Self> {
+        let (upstream, limit) = (settings.upstream.clone(), settings.connect_timeout);
+        let lookup = Lookup::new(upstream, limit, store.clone());
         let mut layer =
             IdempotencyLayer::new(store, |request| request.extensions.get::<Scope>().cloned())
                 .profile(settings.profile)
@@ -72,6 +80,8 @@ impl Front {
         Ok(Self {
             service: layer.layer(Upstream::new(settings)),
             scopes,
+            manners: settings.manners.clone(),
+            lookup,
             kept,
             profile: settings.profile,
             trust_forwarded: settings.trust_forwarded,
@@ -90,16 +100,35 @@ impl Front {
         let response = match self.prepare(request, peer) {
             Ok(request) => {
                 line.of_scope(request.extensions().get());
+                let manner = self.manners.of(&request);
                 let mut service = self.service.clone();
                 std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
-                service.call(request).await?.map(BodyExt::boxed_unsync)
+                let response = service.call(request).await?.map(BodyExt::boxed_unsync);
+                match self.settles(&manner, &response).await {
+                    true => self.tell(Trouble::Settled),
+                    false => response,
+                }
             }
-            Err(trouble) => trouble
-                .answer(self.profile)
-                .map(|bytes| Full::new(bytes).map_err(|never| match never {}).boxed_unsync()),
+            Err(trouble) => self.tell(trouble),
         };
         line.answered(&response);
         Ok(response)
+    }
+
+    /// Whether a request met an unresolved one, of which the upstream knows what became.
+    async fn settles(&self, manner: &Manner, response: &Response<Reply>) -> bool {
+        let unresolved = response.extensions().get::<UnresolvedRequest>().cloned();
+        match (&manner.lookup, unresolved) {
+            (Some(path), Some(unresolved)) => {
+                self.lookup.settle(path, manner.limit, &unresolved).await
+            }
+            _ => false,
+        }
+    }
+
+    fn tell(&self, trouble: Trouble) -> Response<Reply> {
+        let answer = trouble.answer(self.profile);
+        answer.map(|bytes| Full::new(bytes).map_err(|never| match never {}).boxed_unsync())
     }
 
     /// The request as the layer and the upstream may see it.

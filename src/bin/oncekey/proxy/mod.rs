@@ -10,6 +10,8 @@ mod failure;
 mod front;
 mod hop;
 mod listener;
+mod lookup;
+mod manner;
 mod metrics;
 mod patient;
 mod resolve;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hyper::header::HeaderName;
-use hyper::http::uri::{Authority, Scheme};
+use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::{Method, StatusCode, Uri};
 use oncekey::DropPolicy;
 use oncekey::http::{
@@ -17,6 +17,7 @@ use super::choices::{
     ActionName, BodyName, BodyWord, Choices, OnTimeout, ProfileName, RequirementName, RuleChoices,
 };
 use super::failure::{Doing, Failure, Result};
+use super::manner::{Manner, Manners};
 
 const DEFAULT_UPSTREAM_TIMEOUT: Duration = Duration::from_secs(60);
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
@@ -45,7 +46,7 @@ pub(crate) struct Settings {
     pub(crate) access_log: bool,
     pub(crate) rule: Rule,
     pub(crate) routes: Vec<Route>,
-    pub(crate) patience: Patience,
+    pub(crate) manners: Manners,
 }
 
 /// The rule of one route.
@@ -53,16 +54,7 @@ pub(crate) struct Settings {
 pub(crate) struct Route {
     pub(crate) method: Option<Method>,
     pub(crate) path: String,
-    pub(crate) pattern: RoutePattern,
     pub(crate) rule: Rule,
-    pub(crate) patience: Patience,
-}
-
-/// How long the upstream is waited for, and what becomes of a request then.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience {
-    pub(crate) limit: Duration,
-    pub(crate) then: Action,
 }
 
 impl Settings {
@@ -75,17 +67,15 @@ impl Settings {
         let time = |time: Option<super::choices::Time>, default_s| {
             time.map_or(Duration::from_secs(default_s), |time| time.0)
         };
-        let mut routes = Vec::new();
+        let (mut routes, mut manners) = (Vec::new(), Vec::new());
         for route in &choices.routes {
             let rule = route.rule.clone().or(&choices.rule);
             let of_route = |failure: Failure| Failure::new(format!("{}: {failure}", route.path));
-            routes.push(Route {
-                method: route.method.as_deref().map(method).transpose().map_err(of_route)?,
-                path: route.path.clone(),
-                pattern: RoutePattern::new(&route.path),
-                patience: patience(&rule),
-                rule: self::rule(&rule, profile).map_err(of_route)?,
-            });
+            let method = route.method.as_deref().map(method).transpose().map_err(of_route)?;
+            let manner = manner(&rule).map_err(of_route)?;
+            manners.push((method.clone(), RoutePattern::new(&route.path), manner));
+            let rule = self::rule(&rule, profile).map_err(of_route)?;
+            routes.push(Route { method, path: route.path.clone(), rule });
         }
         Ok(Self {
             listen: choices.listen.ok_or_else(|| missing("--listen"))?,
@@ -107,7 +97,7 @@ impl Settings {
             shutdown_timeout: time(choices.shutdown_timeout, 30),
             access_log: choices.access_log.unwrap_or(true),
             rule: rule(&choices.rule, profile)?,
-            patience: patience(&choices.rule),
+            manners: Manners::new(manners, manner(&choices.rule)?),
             routes,
         })
     }
@@ -168,14 +158,19 @@ fn token(file: &Path) -> Result<String> {
     Ok(token)
 }
 
-fn patience(choices: &RuleChoices) -> Patience {
-    Patience {
+fn manner(choices: &RuleChoices) -> Result<Manner> {
+    let lookup = choices.lookup.as_deref().map(|path| match path.parse::<PathAndQuery>() {
+        Ok(parsed) if path.starts_with('/') => Ok(parsed),
+        _ => Err(Failure::new(format!("lookup: {path:?} is no path"))),
+    });
+    Ok(Manner {
         limit: choices.upstream_timeout.map_or(DEFAULT_UPSTREAM_TIMEOUT, |time| time.0),
-        then: match choices.on_timeout {
+        on_timeout: match choices.on_timeout {
             None | Some(OnTimeout::Unresolved) => Action::Abandon,
             Some(OnTimeout::Released) => Action::Release,
         },
-    }
+        lookup: lookup.transpose()?,
+    })
 }
 
 fn rule(choices: &RuleChoices, profile: Profile) -> Result<Rule> {
@@ -270,7 +265,8 @@ mod tests {
     #[test]
     fn the_least_is_enough_and_is_unresolved() {
         let settings = settings("").expect("good");
-        assert_eq!(settings.patience.then, Action::Abandon);
+        let request = hyper::Request::post("/").body(()).expect("a request");
+        assert_eq!(settings.manners.of(&request).on_timeout, Action::Abandon);
         assert!(format!("{:?}", settings.rule).contains("on_drop: Unresolved"));
     }
 
@@ -290,8 +286,9 @@ mod tests {
         let settings = settings(text).expect("good");
         let [route] = &settings.routes[..] else { panic!("one route") };
         assert_eq!(route.method, Some(Method::POST));
-        assert_eq!(route.patience.limit, Duration::from_secs(5));
-        assert_eq!(route.patience.then, Action::Release);
+        let request = hyper::Request::post("/v1/x").body(()).expect("a request");
+        let manner = settings.manners.of(&request);
+        assert_eq!((manner.limit, manner.on_timeout), (Duration::from_secs(5), Action::Release));
         assert!(format!("{:?}", route.rule).contains("on_drop: Hold"));
     }
 
@@ -301,6 +298,7 @@ mod tests {
             "[[routes]]\nmethod = 'p t'\npath = '/'",
             "[[routes]]\npath = '/'\nrule = { results = { 6xx = 'store' } }",
             "[rule]\nfingerprint = { headers = ['a b'] }",
+            "[rule]\nlookup = 'idempotency'",
         ] {
             assert!(settings(bad).is_err(), "{bad}");
         }

@@ -1,7 +1,7 @@
 //! What the proxy answers in place of the upstream, as the layer writes its problems.
 
 use bytes::Bytes;
-use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use oncekey::http::Profile;
 use serde_json::json;
@@ -19,6 +19,8 @@ pub(crate) enum Trouble {
     BodyBroken,
     /// The request does not name exactly one host.
     HostUnclear,
+    /// What became of an unresolved request has just been found out.
+    Settled,
     /// A tunnel was asked for.
     Tunnel,
 }
@@ -38,6 +40,8 @@ impl Trouble {
                 "The request's body did not arrive whole."),
             Self::HostUnclear => ("host-unclear", S::BAD_REQUEST,
                 "The request must name exactly one host."),
+            Self::Settled => ("settled", S::SERVICE_UNAVAILABLE,
+                "What became of the earlier request is known now. Repeat the request."),
             Self::Tunnel => ("not-a-tunnel", S::NOT_IMPLEMENTED,
                 "This proxy does not make tunnels."),
         }
@@ -72,6 +76,9 @@ impl Trouble {
         *answer.status_mut() = status;
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self == Self::Settled {
+            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         if matches!(self, Self::HostUnclear | Self::Tunnel | Self::BodyBroken) {
             // What else comes on this connection may not be what it seems.
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -14,17 +14,18 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::header::EXPECT;
 use hyper::http::uri::{PathAndQuery, Scheme};
-use hyper::{Method, Request, Response, StatusCode, Uri, Version};
+use hyper::{Request, Response, StatusCode, Uri, Version};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use oncekey::DownstreamKey;
-use oncekey::http::{Action, Attempt, IDEMPOTENT_REPLAYED, LayerBody, Profile, RoutePattern};
+use oncekey::http::{Action, Attempt, IDEMPOTENT_REPLAYED, LayerBody, Profile};
 use tower_service::Service;
 
 use super::hop;
+use super::manner::Manners;
 use super::patient::{Broken, Patient};
-use super::settings::{Patience, Settings};
+use super::settings::Settings;
 use super::trouble::Trouble;
 
 /// What the upstream, or the proxy in its place, answers with.
@@ -48,8 +49,7 @@ pub(crate) struct Upstream {
 struct Shared {
     authority: hyper::http::uri::Authority,
     profile: Profile,
-    routes: Vec<(Option<Method>, RoutePattern, Patience)>,
-    patience: Patience,
+    manners: Manners,
 }
 
 impl Upstream {
@@ -62,15 +62,10 @@ impl Upstream {
         if settings.upstream_idle.is_zero() {
             builder.pool_max_idle_per_host(0);
         }
-        let routes = &settings.routes;
         let shared = Shared {
             authority: settings.upstream.clone(),
             profile: settings.profile,
-            routes: routes
-                .iter()
-                .map(|route| (route.method.clone(), route.pattern.clone(), route.patience))
-                .collect(),
-            patience: settings.patience,
+            manners: settings.manners.clone(),
         };
         Self { client: builder.build(connector), shared: Arc::new(shared) }
     }
@@ -81,13 +76,13 @@ impl Upstream {
         if let Some(attempt) = &attempt {
             hop::tell_attempt(request.headers_mut(), attempt);
         }
-        let patience = self.shared.patience_for(&request);
+        let manner = self.shared.manners.of(&request);
         self.shared.direct(&mut request);
-        let told = tokio::time::timeout(patience.limit, self.client.request(request)).await;
+        let told = tokio::time::timeout(manner.limit, self.client.request(request)).await;
         let mut reply = match told {
             Ok(Ok(response)) => match checked(response) {
                 Some(response) => {
-                    response.map(|body| Patient::new(body, patience.limit).boxed_unsync())
+                    response.map(|body| Patient::new(body, manner.limit).boxed_unsync())
                 }
                 None => self.shared.fail(Trouble::HungUp, Action::Abandon),
             },
@@ -98,7 +93,7 @@ impl Upstream {
                 self.shared.fail(Trouble::BodyBroken, Action::Abandon)
             }
             Ok(Err(_)) => self.shared.fail(Trouble::HungUp, Action::Abandon),
-            Err(_) => self.shared.fail(Trouble::TimedOut, patience.then),
+            Err(_) => self.shared.fail(Trouble::TimedOut, manner.on_timeout),
         };
         let attempt = attempt.map(|attempt| (attempt.attempt(), attempt.downstream_key()));
         reply.extensions_mut().insert(Executed { attempt, took: begin.elapsed() });
@@ -107,14 +102,6 @@ impl Upstream {
 }
 
 impl Shared {
-    fn patience_for<B>(&self, request: &Request<B>) -> Patience {
-        let (method, path) = (request.method(), request.uri().path());
-        let found = self.routes.iter().find(|(only, pattern, _)| {
-            only.as_ref().is_none_or(|only| only == method) && pattern.matches(path)
-        });
-        found.map_or(self.patience, |(_, _, patience)| *patience)
-    }
-
     /// Points a request to the upstream.
     fn direct<B>(&self, request: &mut Request<B>) {
         let path = request.uri().path_and_query().cloned();
