@@ -24,7 +24,7 @@ use super::access::{Line, Log};
 use super::failure::Result;
 use super::hop;
 use super::lookup::Lookup;
-use super::manner::{Manner, Manners};
+use super::manner::Manners;
 use super::metrics::Metrics;
 use super::patient::{Broken, Patient};
 use super::scope::Scopes;
@@ -104,26 +104,19 @@ impl Front {
                 let mut service = self.service.clone();
                 std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
                 let response = service.call(request).await?.map(BodyExt::boxed_unsync);
-                match self.settles(&manner, &response).await {
-                    true => self.tell(Trouble::Settled),
-                    false => response,
+                let met = response.extensions().get::<UnresolvedRequest>().cloned();
+                match (&manner.lookup, met) {
+                    (Some(path), Some(met)) => {
+                        let is_settled = self.lookup.settle(path, manner.limit, &met).await;
+                        if is_settled { self.tell(Trouble::Settled) } else { response }
+                    }
+                    _ => response,
                 }
             }
             Err(trouble) => self.tell(trouble),
         };
         line.answered(&response);
         Ok(response)
-    }
-
-    /// Whether a request met an unresolved one, of which the upstream knows what became.
-    async fn settles(&self, manner: &Manner, response: &Response<Reply>) -> bool {
-        let unresolved = response.extensions().get::<UnresolvedRequest>().cloned();
-        match (&manner.lookup, unresolved) {
-            (Some(path), Some(unresolved)) => {
-                self.lookup.settle(path, manner.limit, &unresolved).await
-            }
-            _ => false,
-        }
     }
 
     fn tell(&self, trouble: Trouble) -> Response<Reply> {
