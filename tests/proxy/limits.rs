@@ -79,3 +79,38 @@ fn clients_beyond_the_limit_wait_for_their_turn() {
     drop(held);
     assert_eq!(waiting.join().expect("no panic").status, 201);
 }
+
+/// A client that hangs up does not stop its request, and must not make room for more of them.
+#[test]
+fn requests_of_clients_that_hung_up_count() {
+    let (place, upstream) = (Place::new(), Upstream::start());
+    let proxy = place.proxy(upstream.address, &["--max-connections", "2"]);
+    for key in ["a", "b"] {
+        let mut gone = connect(proxy.clients);
+        let head = "POST /gate HTTP/1.1\r\nHost: a\r\nAuthorization: a\r\nIdempotency-Key: ";
+        gone.write_all(format!("{head}{key}\r\n\r\n").as_bytes()).expect("sent");
+        upstream.wait_for(if key == "a" { 1 } else { 2 });
+    }
+    let clients = proxy.clients;
+    let waiting = thread::spawn(move || charge(clients, "/v1/charges", "c", "{}"));
+    let in_flight = |count| {
+        let metrics = String::from_utf8(get(proxy.admin, "/metrics").body).expect("UTF-8");
+        metrics.contains(&format!("oncekey_proxy_in_flight {count}\n"))
+    };
+    while !in_flight(1) {
+        thread::yield_now();
+    }
+    assert_eq!(upstream.count(), 2);
+    upstream.open_gate();
+    assert_eq!(waiting.join().expect("no panic").status, 201);
+}
+
+#[test]
+fn a_scope_may_use_so_many_new_keys() {
+    let (place, upstream) = (Place::new(), Upstream::start());
+    let proxy = place.proxy(upstream.address, &["--scope-keys-per-minute", "2"]);
+    let ask = |key| charge(proxy.clients, "/v1/charges", key, "{}");
+    assert_eq!([ask("a").status, ask("b").status, ask("a").status], [201; 3]);
+    assert_eq!(ask("c").problem(), problem(429, "too-many-keys"));
+    assert_eq!(upstream.count(), 2);
+}

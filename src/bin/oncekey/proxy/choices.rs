@@ -251,7 +251,12 @@ pub(crate) struct Choices {
         num_args = 0..=1, default_missing_value = "true")]
     pub(crate) trust_forwarded: Option<bool>,
 
-    /// How many clients may be connected at one time [default: 1024].
+    /// How many new keys a scope may use in a minute [default: no limit].
+    #[arg(long, value_name = "N", env = "ONCEKEY_PROXY_SCOPE_KEYS_PER_MINUTE")]
+    pub(crate) scope_keys_per_minute: Option<u64>,
+
+    /// How many clients may be connected, and how many requests executed, at one time [default:
+    /// 1024].
     #[arg(long, value_name = "N", env = "ONCEKEY_PROXY_MAX_CONNECTIONS")]
     pub(crate) max_connections: Option<usize>,
 
@@ -301,6 +306,7 @@ impl Choices {
             admin_token_file: self.admin_token_file.or(file.admin_token_file),
             documentation: self.documentation.or(file.documentation),
             trust_forwarded: self.trust_forwarded.or(file.trust_forwarded),
+            scope_keys_per_minute: self.scope_keys_per_minute.or(file.scope_keys_per_minute),
             max_connections: self.max_connections.or(file.max_connections),
             client_timeout: self.client_timeout.or(file.client_timeout),
             connect_timeout: self.connect_timeout.or(file.connect_timeout),

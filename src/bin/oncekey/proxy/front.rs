@@ -17,6 +17,7 @@ use oncekey::http::{
     IDEMPOTENCY_KEY, IdempotencyLayer, IdempotencyService, Profile, Secret, UnresolvedRequest,
 };
 use oncekey::{Scope, Store};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -38,12 +39,20 @@ const BODY_PAUSE: Duration = Duration::from_secs(30);
 /// An answer's body.
 pub(crate) type Reply = UnsyncBoxBody<Bytes, Broken>;
 
+/// One of the requests that may be executed at one time: with the request, then with its answer, for
+/// as long as the proxy holds either, also after its client hung up.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
 /// The proxy as a function from requests to answers.
 pub(crate) struct Front {
     service: IdempotencyService<Upstream, Store>,
     scopes: Scopes,
     manners: Manners,
     lookup: Lookup,
+    room: Arc<Semaphore>,
     /// Headers that no other spelling may stand for.
     kept: Vec<HeaderName>,
     profile: Profile,
@@ -82,6 +91,7 @@ impl Front {
             scopes,
             manners: settings.manners.clone(),
             lookup,
+            room: Arc::new(Semaphore::new(settings.max_connections)),
             kept,
             profile: settings.profile,
             trust_forwarded: settings.trust_forwarded,
@@ -98,7 +108,10 @@ impl Front {
         let _entered = self.metrics.in_flight.enter();
         let mut line = Line::begin(self.log.clone(), self.metrics.clone(), &request, peer);
         let response = match self.prepare(request, peer) {
-            Ok(request) => {
+            Ok(mut request) => {
+                if let Ok(permit) = self.room.clone().acquire_owned().await {
+                    request.extensions_mut().insert(Place { _permit: Arc::new(permit) });
+                }
                 line.of_scope(request.extensions().get());
                 let manner = self.manners.of(&request);
                 let mut service = self.service.clone();

@@ -47,6 +47,7 @@ const ADMIN_CONNECTIONS: usize = 64;
 /// How long a process that is still closing the store is waited for.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 
+const MINUTE: Duration = Duration::from_secs(60);
 /// How long the end waits for a reader of the log, and for tasks to be dropped.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -90,7 +91,10 @@ fn serve(settings: Settings) -> Result<u64> {
 }
 
 fn open(settings: &Settings) -> Result<Store> {
-    let options = Options::new().lock_wait(LOCK_WAIT);
+    let mut options = Options::new().lock_wait(LOCK_WAIT);
+    if let Some(keys) = settings.scope_keys_per_minute {
+        options = options.scope_limit(keys, MINUTE);
+    }
     let opened = match settings.must_exist {
         true => options.open(&settings.store),
         false => options.open_or_create(&settings.store),

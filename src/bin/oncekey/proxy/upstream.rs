@@ -22,6 +22,7 @@ use oncekey::DownstreamKey;
 use oncekey::http::{Action, Attempt, IDEMPOTENT_REPLAYED, LayerBody, Profile};
 use tower_service::Service;
 
+use super::front::Place;
 use super::hop;
 use super::manner::Manners;
 use super::patient::{Broken, Patient};
@@ -73,6 +74,7 @@ impl Upstream {
     async fn send(self, mut request: Request<LayerBody<Patient>>) -> Response<ReplyBody> {
         let begin = Instant::now();
         let attempt = request.extensions_mut().remove::<Attempt>();
+        let place = request.extensions_mut().remove::<Place>();
         if let Some(attempt) = &attempt {
             hop::tell_attempt(request.headers_mut(), attempt);
         }
@@ -96,6 +98,7 @@ impl Upstream {
             Err(_) => self.shared.fail(Trouble::TimedOut, manner.on_timeout),
         };
         let attempt = attempt.map(|attempt| (attempt.attempt(), attempt.downstream_key()));
+        place.map(|place| reply.extensions_mut().insert(place));
         reply.extensions_mut().insert(Executed { attempt, took: begin.elapsed() });
         reply
     }
