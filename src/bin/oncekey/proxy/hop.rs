@@ -100,7 +100,9 @@ pub(crate) fn tell_origin(headers: &mut HeaderMap, peer: SocketAddr, trusted: bo
     let set_first = |headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>| {
         if !(trusted && headers.contains_key(&name)) {
             headers.remove(&name);
-            value.map(|value| headers.insert(name, value));
+            if let Some(value) = value {
+                headers.insert(name, value);
+            }
         }
     };
     set_first(headers, X_FORWARDED_HOST, host);

@@ -98,7 +98,9 @@ impl Upstream {
             Err(_) => self.shared.fail(Trouble::TimedOut, manner.on_timeout),
         };
         let attempt = attempt.map(|attempt| (attempt.attempt(), attempt.downstream_key()));
-        place.map(|place| reply.extensions_mut().insert(place));
+        if let Some(place) = place {
+            reply.extensions_mut().insert(place);
+        }
         reply.extensions_mut().insert(Executed { attempt, took: begin.elapsed() });
         reply
     }
