@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::process::{Place, Proxy};
 use crate::upstream::Upstream;
-use crate::wire::{Answer, charge, connect, get, read_answer, request, try_charge, try_send};
+use crate::wire::{Answer, charge, connect, get, request, try_charge, try_send};
 
 /// What waits for somebody.
 pub fn unresolved(proxy: &Proxy) -> Vec<Value> {
