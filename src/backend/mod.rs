@@ -68,6 +68,8 @@
 
 mod capabilities;
 mod claim;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod dynamic;
 mod embedded;
 mod outcome;

@@ -202,7 +202,8 @@ mod tests {
             chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..12),
             limit in 0_usize..300,
         ) {
-            let trailers = HeaderMap::from_iter([(http::header::ETAG, "1".parse().expect("a value"))]);
+            let trailer = "1".parse().expect("a value");
+            let trailers = HeaderMap::from_iter([(http::header::ETAG, trailer)]);
             let all: Vec<u8> = chunks.concat();
             let sent = Sent {
                 chunks: chunks.into_iter().map(Bytes::from).collect(),

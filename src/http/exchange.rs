@@ -1,8 +1,8 @@
 //! One request with a key, from its claim to its answer.
 //!
-//! Nothing but a claim that was won runs the handler. What became of it is stored before it is told.
-//! A lost race is answered by what won it; a backend that cannot answer is a 503, or, where that
-//! was chosen, an execution without protection.
+//! Nothing but a claim that was won runs the handler. What became of it is stored before it is
+//! told. A lost race is answered by what won it; a backend that cannot answer is a 503, or, where
+//! that was chosen, an execution without protection.
 
 use std::sync::Arc;
 use std::time::Duration;

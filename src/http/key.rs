@@ -294,7 +294,9 @@ mod tests {
     proptest! {
         /// Whatever arrives is answered, and what is taken is printable ASCII of the right length.
         #[test]
-        fn no_value_is_taken_that_is_not_a_key(value in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn no_value_is_taken_that_is_not_a_key(
+            value in prop::collection::vec(any::<u8>(), 0..300),
+        ) {
             if let Ok(value) = HeaderValue::from_bytes(&value) {
                 for policy in [KeyPolicy::new(), strict()] {
                     if let Ok(Some(key)) = read(&policy, &[value.as_bytes()]) {

@@ -1,8 +1,8 @@
 //! The service that the layer makes: from a request to a plan, and from there to an exchange.
 //!
 //! A request with a key is read whole by the caller's own task, so that a client that goes away
-//! before it has sent everything leaves nothing behind. From then on a task of its own has it, which
-//! a client that goes away does not stop.
+//! before it has sent everything leaves nothing behind. From then on a task of its own has it,
+//! which a client that goes away does not stop.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -15,23 +15,27 @@ use crate::world::{Answer, Count, Sends, World, account, around, post, problem, 
 
 /// When the fault strikes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Strikes {
+pub enum Strikes {
     /// In place of the call.
     Before(ErrorKind),
     /// After it was done: its answer is lost.
     After(ErrorKind),
 }
 
-type Script = Arc<Mutex<VecDeque<(&'static str, Strikes)>>>;
+pub type Script = Arc<Mutex<VecDeque<(&'static str, Strikes)>>>;
 
 /// A store whose next calls of some verbs fail.
 #[derive(Clone)]
-struct Faulty {
+pub struct Faulty {
     store: Store,
     script: Script,
 }
 
 impl Faulty {
+    pub fn new(store: &Store, script: &Script) -> Self {
+        Self { store: store.clone(), script: script.clone() }
+    }
+
     fn strike(&self, verb: &str) -> Option<Strikes> {
         let mut script = self.script.lock().expect("a lock");
         let at = script.iter().position(|(name, _)| *name == verb)?;
@@ -112,7 +116,7 @@ impl Played {
     fn new() -> Self {
         let world = World::new();
         let script = Script::default();
-        let backend = Faulty { store: world.store.clone(), script: script.clone() };
+        let backend = Faulty::new(&world.store, &script);
         let layer = IdempotencyLayer::new(backend, account);
         Self { store: world.store.clone(), _world: world, script, layer, count: Count::default() }
     }
@@ -223,8 +227,8 @@ async fn without_room_the_body_is_left_out() {
     assert_eq!(played.count.get(), 1);
 }
 
-/// A lost race is answered by what won it, never as a backend that cannot answer; and the loser does
-/// not claim again what it has executed.
+/// A lost race is answered by what won it, never as a backend that cannot answer; and the loser
+/// does not claim again what it has executed.
 #[tokio::test]
 async fn a_lost_race_is_answered_by_what_won() {
     let played = Played::new();

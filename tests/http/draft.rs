@@ -49,8 +49,8 @@ async fn section_2_1_a_bare_value_is_taken_for_the_string() {
 }
 
 /// 2.2: "The idempotency key MUST be unique and MUST NOT be reused with another request with a
-/// different request payload." 2.7: "the resource SHOULD reply with a HTTP 422 status code with body
-/// containing a link pointing to relevant documentation."
+/// different request payload." 2.7: "the resource SHOULD reply with a HTTP 422 status code with
+/// body containing a link pointing to relevant documentation."
 #[tokio::test]
 async fn section_2_2_and_2_7_another_payload_is_refused() {
     for server in server::all(QUICK).await {
@@ -147,8 +147,8 @@ async fn concurrent_requests_share_one_execution() {
 }
 
 /// 2.7: "If the Idempotency-Key request header is missing for a documented idempotent operation
-/// requiring this header, the resource SHOULD reply with an HTTP 400 status code with body containing
-/// a link pointing to relevant documentation."
+/// requiring this header, the resource SHOULD reply with an HTTP 400 status code with body
+/// containing a link pointing to relevant documentation."
 #[tokio::test]
 async fn section_2_7_a_missing_key_is_refused() {
     for server in server::all(QUICK).await {

@@ -97,3 +97,54 @@ async fn whoever_waits_gets_the_first_answer() {
     }
     assert_eq!((replays, gate.count.get()), (7, 1));
 }
+
+/// Promise 1 under load: many tasks on many threads ask for few keys, and half of the clients hang
+/// up. Each key runs once, and whoever is answered has the same answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn keys_run_once_however_many_ask_and_hang_up() {
+    const KEYS: usize = 40;
+    const CLIENTS: usize = 12;
+    let world = World::new();
+    let counts: Arc<Vec<Count>> = Arc::new((0..KEYS).map(|_| Count::default()).collect());
+    let ran = counts.clone();
+    let rule = Rule::new().wait(Duration::from_secs(60));
+    let service = Arc::new(around(&world.layer().rule(rule), move |request: Asked| {
+        let attempt = request.extensions().get::<Attempt>().expect("an attempt").clone();
+        let ran = ran.clone();
+        async move {
+            let key: usize = attempt.key().as_str().parse().expect("a number");
+            // Others get their turn in the middle of it.
+            tokio::task::yield_now().await;
+            reply(200, format!("run {} of {key}", ran[key].up()))
+        }
+    }));
+    let mut clients = Vec::new();
+    for client in 0..CLIENTS {
+        for key in 0..KEYS {
+            let service = service.clone();
+            clients.push(tokio::spawn(async move {
+                let asked = service.send(post(&key.to_string(), "x"));
+                if (client + key) % 2 == 0 {
+                    return (key, Some(asked.await));
+                }
+                // Hangs up after a few looks at it.
+                let mut asked = std::pin::pin!(asked);
+                for _ in 0..client {
+                    tokio::select! {
+                        biased;
+                        answer = asked.as_mut() => return (key, Some(answer)),
+                        () = tokio::task::yield_now() => {}
+                    }
+                }
+                (key, None)
+            }));
+        }
+    }
+    for client in clients {
+        let (key, answer) = client.await.expect("an end");
+        if let Some(answer) = answer {
+            assert_eq!(answer.body, format!("run 1 of {key}"));
+        }
+    }
+    assert!(counts.iter().all(|count| count.get() == 1));
+}

@@ -6,6 +6,7 @@ mod draft;
 mod gone;
 mod hooks;
 mod hostile;
+mod model;
 mod results;
 mod server;
 mod stripe;

@@ -22,7 +22,7 @@ mod axum_example;
 
 pub use axum_example::Gateway;
 
-use crate::world::Answer;
+use crate::world::{Answer, small_store};
 
 /// A service that charges: `POST /v1/charges` with `{"amount": ...}`.
 pub struct Server {
@@ -35,7 +35,7 @@ pub struct Server {
 
 fn store() -> (TempDir, Store) {
     let dir = tempfile::tempdir().expect("a directory");
-    let store = Store::create(dir.path().join("state")).expect("a store");
+    let store = small_store(dir.path());
     (dir, store)
 }
 

@@ -1,5 +1,5 @@
-//! Stripe's documentation (docs.stripe.com/api/idempotent_requests and /error-low-level), sentence by
-//! sentence, in `Profile::Stripe`.
+//! Stripe's documentation (docs.stripe.com/api/idempotent_requests and /error-low-level), sentence
+//! by sentence, in `Profile::Stripe`.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use oncekey::http::Profile;
 use crate::server;
 use crate::world::{Answer, Count, Sends, World, around, keyless, post, reply};
 
-fn error<'a>(answer: &'a Answer, member: &str) -> String {
+fn error(answer: &Answer, member: &str) -> String {
     assert_eq!(answer.header("content-type"), "application/json");
     answer.json()["error"][member].as_str().unwrap_or_default().to_owned()
 }
@@ -18,8 +18,8 @@ fn stripe(world: &World) -> oncekey::http::IdempotencyLayer<oncekey::Store> {
 }
 
 /// "saving the resulting status code and body of the first request made for any given idempotency
-/// key, regardless of whether it succeeds or fails. Subsequent requests with the same key return the
-/// same result, including 500 errors."
+/// key, regardless of whether it succeeds or fails. Subsequent requests with the same key return
+/// the same result, including 500 errors."
 #[tokio::test]
 async fn every_result_is_saved_also_500() {
     let world = World::new();
@@ -56,8 +56,8 @@ async fn a_panic_is_a_saved_500() {
     assert_eq!(count.get(), 1);
 }
 
-/// "The idempotency layer compares incoming parameters to those of the original request and errors if
-/// they're not the same to prevent accidental misuse."
+/// "The idempotency layer compares incoming parameters to those of the original request and errors
+/// if they're not the same to prevent accidental misuse."
 #[tokio::test]
 async fn other_parameters_are_a_400_with_an_idempotency_error() {
     let server = server::hyper(Duration::ZERO, Profile::Stripe).await;
@@ -78,8 +78,9 @@ async fn keys_have_up_to_255_characters() {
     assert_eq!((long.status, error(&long, "type").as_str()), (400, "invalid_request_error"));
 }
 
-/// "[If] the request conflicts with another request that's executing concurrently, we don't save the
-/// idempotent result because no API endpoint initiates the execution. You can retry these requests."
+/// "[If] the request conflicts with another request that's executing concurrently, we don't save
+/// the idempotent result because no API endpoint initiates the execution. You can retry these
+/// requests."
 #[tokio::test]
 async fn a_concurrent_request_is_a_409_that_may_be_repeated() {
     let server = server::hyper(Duration::from_secs(600), Profile::Stripe).await;
@@ -92,8 +93,8 @@ async fn a_concurrent_request_is_a_409_that_may_be_repeated() {
     assert_eq!(error(&told, "type"), "idempotency_error");
 }
 
-/// "All POST requests accept idempotency keys" (none needs one). "Don't send idempotency keys in GET
-/// and DELETE requests because it has no effect."
+/// "All POST requests accept idempotency keys" (none needs one). "Don't send idempotency keys in
+/// GET and DELETE requests because it has no effect."
 #[tokio::test]
 async fn a_key_is_optional_and_without_effect_on_get_and_delete() {
     let world = World::new();
@@ -114,8 +115,8 @@ async fn a_key_is_optional_and_without_effect_on_get_and_delete() {
     assert_eq!(count.get(), 6);
 }
 
-/// Error handling, 429: the rate limiter runs before the idempotency layer, so that the same key may
-/// be used again.
+/// Error handling, 429: the rate limiter runs before the idempotency layer, so that the same key
+/// may be used again.
 #[tokio::test]
 async fn a_429_is_not_saved() {
     let world = World::new();

@@ -1,6 +1,7 @@
 //! What the tests share: a store, a layer over a handler, requests and their answers.
 
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,7 +10,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request, Response};
 use http_body_util::Full;
 use oncekey::http::{IdempotencyLayer, LayerBody};
-use oncekey::{Scope, Store};
+use oncekey::{Options, Scope, Store};
 use serde_json::Value;
 use tempfile::TempDir;
 use tower::{Layer, Service, ServiceExt};
@@ -26,7 +27,7 @@ pub struct World {
 impl World {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let store = Store::create(dir.path().join("state")).expect("a store");
+        let store = small_store(dir.path());
         Self { _dir: dir, store }
     }
 
@@ -34,6 +35,12 @@ impl World {
     pub fn layer(&self) -> IdempotencyLayer<Store> {
         IdempotencyLayer::new(self.store.clone(), account)
     }
+}
+
+/// Small segments: a store fills four of them when it begins.
+pub fn small_store(dir: &Path) -> Store {
+    let options = Options::new().segment_bytes(4 << 20);
+    options.create(dir.join("state")).expect("a store")
 }
 
 pub fn account(request: &Parts) -> Option<Scope> {

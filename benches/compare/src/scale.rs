@@ -18,7 +18,7 @@ const FIRST_STREAM: u64 = 1;
 /// Runs every selected engine, each caller for itself, and answers a table.
 pub fn report(options: &Options) -> String {
     let alone = |variant: &Variant| {
-        let is_alone = !variant.name.ends_with("group") && !variant.name.ends_with("steady");
+        let is_alone = !["group", "thread", "steady"].iter().any(|end| variant.name.ends_with(end));
         is_alone && !matches!(variant.role, Role::Floor | Role::WeakPeer)
     };
     let fits = |variant: &Variant| variant.mode == Mode::Durable && alone(variant);

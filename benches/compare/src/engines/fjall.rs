@@ -12,10 +12,11 @@ use parking_lot::Mutex;
 
 use super::grouped::{Batched, Change, Grouped};
 use super::interval::{Interval, Synced};
+use super::writer::WriterThread;
 use super::{Engine, Mode, Role, Variant};
 use crate::workload::Request;
 
-pub const VARIANTS: [Variant; 3] = [
+pub const VARIANTS: [Variant; 4] = [
     Variant {
         name: "fjall per-op",
         role: Role::Peer,
@@ -23,6 +24,14 @@ pub const VARIANTS: [Variant; 3] = [
         lookups: false,
         has_tasks: false,
         open: |dir| Arc::new(Fjall::open(dir, Some(PersistMode::SyncData))),
+    },
+    Variant {
+        name: "fjall writer thread",
+        role: Role::Peer,
+        mode: Mode::Durable,
+        lookups: false,
+        has_tasks: true,
+        open: |dir| Arc::new(WriterThread::new(Fjall::open(dir, None))),
     },
     Variant {
         name: "fjall group",

@@ -1,7 +1,7 @@
 //! A general store behind group commit: one thread applies and syncs for all who wait.
 //!
 //! All peers share it, with the queue and the wakes of the floor, so that what differs between
-//! them is the store.
+//! them is the store. A service would rather have a [`WriterThread`](super::writer::WriterThread).
 
 use std::sync::Arc;
 

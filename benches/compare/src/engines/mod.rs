@@ -5,6 +5,7 @@ pub mod oncekey;
 
 pub mod expiring;
 pub mod fjall;
+pub mod fjall_tx;
 mod grouped;
 mod interval;
 pub mod lmdb;
@@ -14,6 +15,7 @@ pub mod redb;
 pub mod rocksdb;
 pub mod sled;
 pub mod sqlite;
+mod writer;
 
 use std::future::Future;
 use std::path::Path;
@@ -125,6 +127,7 @@ pub fn all() -> Vec<Variant> {
     #[cfg(feature = "oncekey")]
     all.extend(oncekey::VARIANTS);
     all.extend(fjall::VARIANTS);
+    all.extend(fjall_tx::VARIANTS);
     all.extend(redb::VARIANTS);
     all.extend(lmdb::VARIANTS);
     all.extend(sqlite::VARIANTS);

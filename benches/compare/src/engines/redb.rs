@@ -6,10 +6,11 @@ use std::sync::{Arc, OnceLock};
 use redb::{Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::grouped::{Batched, Change, Grouped, load_in_batches};
+use super::writer::WriterThread;
 use super::{Engine, Mode, Role, Variant};
 use crate::workload::Request;
 
-pub const VARIANTS: [Variant; 3] = [
+pub const VARIANTS: [Variant; 4] = [
     Variant {
         name: "redb per-op",
         role: Role::Peer,
@@ -17,6 +18,14 @@ pub const VARIANTS: [Variant; 3] = [
         lookups: false,
         has_tasks: false,
         open: |dir| Arc::new(Redb::open(dir, Reads::Fresh)),
+    },
+    Variant {
+        name: "redb writer thread",
+        role: Role::Peer,
+        mode: Mode::Durable,
+        lookups: false,
+        has_tasks: true,
+        open: |dir| Arc::new(WriterThread::new(Redb::open(dir, Reads::Fresh))),
     },
     Variant {
         name: "redb group",
