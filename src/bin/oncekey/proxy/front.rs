@@ -39,8 +39,8 @@ const BODY_PAUSE: Duration = Duration::from_secs(30);
 /// An answer's body.
 pub(crate) type Reply = UnsyncBoxBody<Bytes, Broken>;
 
-/// One of the requests that may be executed at one time: with the request, then with its answer, for
-/// as long as the proxy holds either, also after its client hung up.
+/// One of the requests that may be executed at one time: with the request, then with its answer,
+/// for as long as the proxy holds either, also after its client hung up.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     _permit: Arc<OwnedSemaphorePermit>,

@@ -33,7 +33,7 @@ impl Trouble {
             Self::Unreachable => ("upstream-unreachable", S::BAD_GATEWAY,
                 "The service cannot be reached. The request was not sent to it."),
             Self::HungUp => ("upstream-hung-up", S::BAD_GATEWAY,
-                "The service ended the connection without an answer. It may have executed the request."),
+                "The service hung up without an answer. It may have executed the request."),
             Self::TimedOut => ("upstream-timeout", S::GATEWAY_TIMEOUT,
                 "The service did not answer in time. It may have executed the request."),
             Self::BodyBroken => ("body-unreadable", S::BAD_REQUEST,
