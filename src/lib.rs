@@ -23,6 +23,7 @@
 //! # Features
 //! - `serde`: typed payloads (`StoredResponse::encode`, `StoredResponse::decode`).
 //! - `conformance`: a suite of tests that any [`backend`] must pass.
+//! - `sled`: a sled database as a [`backend`].
 //! - `simulation`: a simulated disk, clock and randomness (the module `simulation`), for tests; and
 //!   a simulator of the whole store that runs on them.
 //! - `http`: a tower layer that gives an HTTP service idempotency keys (the module `http`).

@@ -26,6 +26,7 @@ const DOCUMENTS: [&str; 11] = [
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "docs/architecture.md",
+    "docs/backends.md",
     "docs/benchmarks.md",
     "docs/dependencies.md",
     "docs/durability.md",

@@ -9,9 +9,9 @@
 //! The promises are numbered as in `docs/durability.md`; the suite of the module `conformance`
 //! (feature `conformance`) checks them on any backend.
 //!
-//! - **One holder.** A key has one holder at a time. A second claim needs a release, or a lease that
-//!   ran out, or an owner that is known to be dead; its token and attempt are higher, and from then
-//!   on every verb that names the earlier claim is refused with
+//! - **One holder.** A key has one holder at a time. A second claim needs a release, or a lease
+//!   that ran out, or an owner that is known to be dead; its token and attempt are higher, and from
+//!   then on every verb that names the earlier claim is refused with
 //!   [`LeaseLost`](crate::ErrorKind::LeaseLost). A lease that ran out ends nothing by itself: until
 //!   the next claim its holder may still complete, also from unresolved.
 //! - **Durable before told**, to the degree that [`Capabilities::survives`] declares.
@@ -27,13 +27,17 @@
 //!   [`Unresolved`](crate::DropPolicy::Unresolved).
 //!
 //! # Errors
-//! | kind | what it says | what to do |
-//! | --- | --- | --- |
-//! | [`LeaseLost`](crate::ErrorKind::LeaseLost) | a lost race: somebody else decides about the key | stop; claim again to learn the outcome |
-//! | [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) | the call was sent and its answer was lost | repeat it, under the same owner id |
-//! | [`InvalidInput`](crate::ErrorKind::InvalidInput), [`LimitExceeded`](crate::ErrorKind::LimitExceeded) | this request is refused; nothing was changed | mend it, or come back later |
-//! | [`NotFound`](crate::ErrorKind::NotFound), [`InFlight`](crate::ErrorKind::InFlight) | only from `resolve` | look at the key again |
-//! | every other | the backend cannot answer ([`ErrorKind::is_unavailable`](crate::ErrorKind::is_unavailable)); nothing was changed by this call | fail closed |
+//! - [`LeaseLost`](crate::ErrorKind::LeaseLost): a lost race. Somebody else decides about the key;
+//!   stop, and claim again to learn the outcome.
+//! - [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown): the call was sent and its answer was
+//!   lost. Repeat it, under the same owner id.
+//! - [`InvalidInput`](crate::ErrorKind::InvalidInput),
+//!   [`LimitExceeded`](crate::ErrorKind::LimitExceeded): this request is refused, and nothing was
+//!   changed. Mend it, or come back later.
+//! - [`NotFound`](crate::ErrorKind::NotFound), [`InFlight`](crate::ErrorKind::InFlight): only from
+//!   `resolve`. Look at the key again.
+//! - Every other ([`ErrorKind::is_unavailable`](crate::ErrorKind::is_unavailable)): the backend
+//!   cannot answer, and nothing was changed by this call. Fail closed.
 //!
 //! A backend never reports a lost race as unavailable, nor the other way round.
 //!
@@ -73,6 +77,8 @@ pub mod conformance;
 mod dynamic;
 mod embedded;
 mod outcome;
+#[cfg(feature = "sled")]
+mod sled;
 
 use std::time::Duration;
 
@@ -80,6 +86,8 @@ pub use capabilities::{Capabilities, Survives, Waiting};
 pub use claim::{ClaimId, Granted};
 pub use dynamic::DynBackend;
 pub use outcome::{InFlight, Outcome};
+#[cfg(feature = "sled")]
+pub use sled::SledBackend;
 
 use crate::error::Result;
 pub use crate::store::RecordParts;

@@ -91,8 +91,7 @@ use shard::LockedShard;
 use shortage::Shortage;
 use spares::{Boxes, Spares};
 use stats::Counters;
-pub(crate) use timers::Timer;
-use timers::Timers;
+pub(crate) use timers::{Timer, Timers};
 use writer::{Placed, Writer};
 
 /// Tokens are promised on disk in blocks of this many.

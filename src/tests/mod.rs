@@ -8,6 +8,7 @@ mod api_close;
 mod api_drops;
 mod api_limits;
 mod api_once;
+mod api_owners;
 mod api_poll;
 mod api_races;
 mod api_told;
