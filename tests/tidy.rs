@@ -21,7 +21,7 @@ const UNFINISHED: [&str; 6] = [
     concat!("XX", "X"),
 ];
 
-const DOCUMENTS: [&str; 12] = [
+const DOCUMENTS: [&str; 13] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -33,6 +33,7 @@ const DOCUMENTS: [&str; 12] = [
     "docs/format.md",
     "docs/http.md",
     "docs/metrics.md",
+    "docs/proxy.md",
     "docs/testing.md",
 ];
 

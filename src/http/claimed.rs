@@ -69,7 +69,8 @@ impl<B: Backend> Claimed<B> {
         let (class, status) = self.judge(&handled);
         let default = ResultPolicy::of(self.exchange.settings.style.profile);
         let policy = self.rule().results.as_ref().unwrap_or(&default);
-        match policy.action(class, status) {
+        let known = said_by_handler(&handled);
+        match known.unwrap_or_else(|| policy.action(class, status)) {
             Action::Store => self.store(handled).await,
             // If these fail, the lease runs out: whoever asks for the key learns what became of it.
             Action::Release => {
@@ -287,6 +288,15 @@ where
         Collected::Whole(bytes, trailers) => Handled::Whole(head, bytes, trailers),
         Collected::TooLarge(body) => Handled::Streamed(Response::from_parts(head, body)),
         Collected::Broken(_) => Handled::Broken,
+    }
+}
+
+/// A handler that knows more than its status tells puts an action among its response's extensions.
+fn said_by_handler<Out, E>(handled: &Handled<Out, E>) -> Option<Action> {
+    match handled {
+        Handled::Whole(head, ..) => head.extensions.get().copied(),
+        Handled::Streamed(response) => response.extensions().get().copied(),
+        _ => None,
     }
 }
 

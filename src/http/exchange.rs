@@ -19,10 +19,13 @@ use super::fingerprint::RequestParts;
 use super::problem::Problem;
 use super::service::whole;
 use super::settings::{Keyed, Settings};
-use super::{Attempt, IDEMPOTENT_REPLAYED, KeptResponse, LayerBody, ProblemKind, Secret, grpc};
+use super::{
+    Attempt, IDEMPOTENT_REPLAYED, KeptResponse, LayerBody, ProblemKind, Secret, UnresolvedRequest,
+    grpc,
+};
 use crate::backend::{Backend, Outcome, OwnerId};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::Record;
+use crate::store::{Record, Unresolved};
 use crate::types::{Caller, ClaimRequest, Fingerprint};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -142,15 +145,22 @@ impl<B: Backend> Exchange<B> {
     fn tell(&self, told: Outcome) -> Told {
         let problem = match told {
             Outcome::Replay(record) => return self.replay(&record),
+            Outcome::Unresolved(attempt) => return self.tell_unresolved(attempt),
             Outcome::Mismatch(_) => ProblemKind::KeyReused.into(),
             Outcome::InFlight(flight) => {
                 Problem::new(ProblemKind::InFlight).retry_after(flight.retry_after())
             }
-            Outcome::Unresolved(_) => ProblemKind::Unresolved.into(),
             Outcome::Expired(_) => ProblemKind::KeyExpired.into(),
             Outcome::Claimed(_) => ProblemKind::OutcomeUnknown.into(),
         };
         Told::Problem(self.problem(&problem))
+    }
+
+    fn tell_unresolved(&self, attempt: Unresolved) -> Told {
+        let mut answer = self.problem(&ProblemKind::Unresolved.into());
+        let met = UnresolvedRequest::new(attempt, &self.keyed.operation);
+        answer.extensions_mut().insert(met);
+        Told::Problem(answer)
     }
 
     /// Whether a fingerprint is that of this request.

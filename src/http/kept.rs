@@ -18,6 +18,8 @@ use bytes::Bytes;
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use super::HeaderPolicy;
+use crate::error::{Error, Result};
 use crate::types::StoredResponse;
 
 const VERSION: u8 = 1;
@@ -36,8 +38,22 @@ pub struct KeptResponse {
 }
 
 impl KeptResponse {
-    pub(crate) fn new(status: StatusCode, headers: HeaderMap, body: Option<Bytes>) -> Self {
+    /// A response for replays: what an operator settles an unresolved request with. `None` for a
+    /// body means that it is not known, and retries are told so.
+    #[must_use]
+    pub fn new(status: StatusCode, headers: HeaderMap, body: Option<Bytes>) -> Self {
         Self { status, headers, body, trailers: None }
+    }
+
+    /// As a store keeps it, for [`Resolution::Completed`](crate::Resolution::Completed): without
+    /// the headers that are never kept.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a header of 64 KiB of name or 4 GiB of
+    /// value.
+    pub fn to_stored(&self) -> Result<StoredResponse> {
+        let kept = Self { headers: HeaderPolicy::new().kept(&self.headers), ..self.clone() };
+        kept.encode().ok_or_else(|| Error::invalid("the response has a header that is too long"))
     }
 
     pub(crate) fn with_trailers(mut self, trailers: Option<HeaderMap>) -> Self {

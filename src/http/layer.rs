@@ -73,7 +73,8 @@ impl<B: Backend> IdempotencyLayer<B> {
     }
 
     /// The rule of one route, or, where it ends in `*`, of all that begin so; of one method, or of
-    /// all. Of several that fit, the first that was given counts.
+    /// all. A segment in braces (`/v1/charges/{id}`) stands for any one segment, so that a rule may
+    /// name routes or paths. Of several that fit, the first that was given counts.
     #[must_use]
     pub fn route(self, method: Option<Method>, route: &str, rule: Rule) -> Self {
         self.with(|settings| settings.rules.add(method, route, rule))

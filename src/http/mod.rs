@@ -48,6 +48,7 @@ mod rule;
 mod secret;
 mod service;
 mod settings;
+mod unresolved;
 
 pub use attempt::Attempt;
 pub use body::LayerBody;
@@ -59,6 +60,7 @@ pub use layer::IdempotencyLayer;
 pub use problem::ProblemKind;
 pub use profile::Profile;
 pub use results::{Action, ResultClass, ResultPolicy};
-pub use rule::{Requirement, Rule};
+pub use rule::{Requirement, RoutePattern, Rule};
 pub use secret::Secret;
 pub use service::IdempotencyService;
+pub use unresolved::UnresolvedRequest;

@@ -17,6 +17,8 @@ use super::Profile;
 const TYPE_PREFIX: &str = "urn:oncekey:problem:";
 
 /// Why a request got no answer of the handler.
+///
+/// Every answer of the layer's own has its kind among its extensions, for logs and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ProblemKind {

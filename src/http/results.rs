@@ -53,6 +53,9 @@ impl ResultClass {
 }
 
 /// What becomes of the claim.
+///
+/// A handler that knows better than the policy says so by an action among the extensions of its
+/// response: a proxy that never reached its upstream releases, whatever its 502 stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Action {

@@ -266,25 +266,67 @@ impl Rules {
     }
 }
 
-/// A route, or the beginning of routes.
+/// Which routes a rule is for: one route, or, where the pattern ends in `*`, all that begin so. A
+/// segment in braces stands for any one segment.
+///
+/// ```
+/// use oncekey::http::RoutePattern;
+///
+/// let captures = RoutePattern::new("/v1/charges/{id}/capture");
+/// assert!(captures.matches("/v1/charges/ch_1/capture"));
+/// assert!(!captures.matches("/v1/charges/ch_1/refund"));
+/// assert!(RoutePattern::new("/v1/*").matches("/v1/charges"));
+/// ```
+#[derive(Debug, Clone)]
+pub struct RoutePattern(Pattern);
+
+impl RoutePattern {
+    /// Reads a pattern.
+    #[must_use]
+    pub fn new(pattern: &str) -> Self {
+        Self(Pattern::new(pattern))
+    }
+
+    /// Whether a route, or a path, is one of them.
+    #[must_use]
+    pub fn matches(&self, route: &str) -> bool {
+        self.0.matches(route)
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Pattern {
     Exact(String),
     Prefix(String),
+    Segments(Vec<Option<String>>),
 }
 
 impl Pattern {
     fn new(route: &str) -> Self {
-        match route.strip_suffix('*') {
-            Some(prefix) => Self::Prefix(prefix.to_owned()),
-            None => Self::Exact(route.to_owned()),
+        if let Some(prefix) = route.strip_suffix('*') {
+            return Self::Prefix(prefix.to_owned());
         }
+        let is_open = |segment: &str| segment.starts_with('{') && segment.ends_with('}');
+        if !route.split('/').any(is_open) {
+            return Self::Exact(route.to_owned());
+        }
+        let segment = |segment: &str| (!is_open(segment)).then(|| segment.to_owned());
+        Self::Segments(route.split('/').map(segment).collect())
     }
 
     fn matches(&self, route: &str) -> bool {
         match self {
             Self::Exact(exact) => route == exact,
             Self::Prefix(prefix) => route.starts_with(prefix),
+            Self::Segments(segments) => {
+                let mut parts = route.split('/');
+                let all = segments.iter().all(|segment| match (segment, parts.next()) {
+                    (Some(segment), Some(part)) => segment == part,
+                    (None, Some(part)) => !part.is_empty(),
+                    (_, None) => false,
+                });
+                all && parts.next().is_none()
+            }
         }
     }
 }
@@ -311,6 +353,18 @@ mod tests {
         assert_eq!(found(Method::POST, "/v1/charges/1"), Some(2));
         assert_eq!(found(Method::PATCH, "/v2"), Some(0));
         assert_eq!(found(Method::GET, "/v2"), None);
+    }
+
+    #[test]
+    fn a_segment_in_braces_is_any_one_segment() {
+        let pattern = Pattern::new("/v1/charges/{id}/capture");
+        assert!(pattern.matches("/v1/charges/42/capture"));
+        // As axum names the route.
+        assert!(pattern.matches("/v1/charges/{id}/capture"));
+        for other in ["/v1/charges//capture", "/v1/charges/42", "/v1/charges/4/2/capture", ""] {
+            assert!(!pattern.matches(other), "{other}");
+        }
+        assert!(!pattern.matches("/v1/charges/42/capture/"));
     }
 
     #[test]

@@ -101,7 +101,10 @@ impl Settings {
 
     /// A problem as the client of this request reads them.
     pub(crate) fn answer(&self, problem: &Problem, is_grpc: bool) -> Response<Bytes> {
-        if is_grpc { grpc::answer(problem.kind()) } else { self.style.answer(problem) }
+        let kind = problem.kind();
+        let mut answer = if is_grpc { grpc::answer(kind) } else { self.style.answer(problem) };
+        answer.extensions_mut().insert(kind);
+        answer
     }
 
     /// Tells a client how long its response is kept, if that is configured.

@@ -56,6 +56,33 @@ async fn a_429_gives_the_key_back() {
     }
 }
 
+/// A handler that knows what its status does not tell goes before the policy.
+#[tokio::test]
+async fn a_handler_may_say_what_becomes_of_its_result() {
+    let world = World::new();
+    for (status, action, runs) in
+        [(502, Action::Release, 3), (201, Action::Abandon, 1), (429, Action::Store, 1)]
+    {
+        let count = Count::default();
+        let ran = count.clone();
+        let service = around(&world.layer(), move |_| {
+            ran.up();
+            let mut reply = reply(status, "x");
+            reply.extensions_mut().insert(action);
+            std::future::ready(reply)
+        });
+        let key = format!("key-{status}");
+        let told = [(); 3].map(|()| service.send(post(&key, "x")));
+        let mut statuses = Vec::new();
+        for told in told {
+            statuses.push(told.await.status);
+        }
+        let later = if action == Action::Abandon { 409 } else { status };
+        assert_eq!(statuses, [status, later, later], "{action:?}");
+        assert_eq!(count.get(), runs, "{action:?}");
+    }
+}
+
 /// What may have had an effect is not run again: it is held until somebody resolves it.
 #[tokio::test]
 async fn a_panic_leaves_the_key_unresolved() {

@@ -10,6 +10,8 @@
 mod demo;
 mod inspect;
 mod progress;
+#[cfg(feature = "proxy")]
+mod proxy;
 #[cfg(feature = "simulation")]
 mod simulate;
 mod size;
@@ -32,6 +34,8 @@ struct Cli {
 enum Command {
     Demo(demo::Args),
     Inspect(inspect::Args),
+    #[cfg(feature = "proxy")]
+    Proxy(Box<proxy::Args>),
     #[cfg(feature = "simulation")]
     Simulate(simulate::Args),
     Size(size::Args),
@@ -44,6 +48,8 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Demo(args) => demo::run(args),
         Command::Inspect(args) => inspect::run(args),
+        #[cfg(feature = "proxy")]
+        Command::Proxy(args) => proxy::run(*args),
         #[cfg(feature = "simulation")]
         Command::Simulate(args) => simulate::run(args),
         Command::Size(args) => size::run(args),
