@@ -21,7 +21,10 @@ const BENEATH: &str = "damage brought a forgotten record back; the model had not
                        beneath a claim whose time was over";
 const OFF: &str = "a memory of expired keys that was turned off remembered one at open";
 
-pub(super) const CORPUS: [(u64, Length, &str); 22] = [
+const FILES: &str = "a forget was refused since no file could be opened for its note; the model took \
+                     only a full disk for a reason";
+
+pub(super) const CORPUS: [(u64, Length, &str); 23] = [
     (36, Length::Short, EXPIRED),
     (155, Length::Short, AHEAD),
     (678, Length::Short, EXPIRED),
@@ -36,6 +39,7 @@ pub(super) const CORPUS: [(u64, Length, &str); 22] = [
     (14_735, Length::Short, OFF),
     (2_016_557, Length::Short, LATE),
     (2_024_874, Length::Short, LATE),
+    (2_064_188, Length::Short, FILES),
     (201, Length::Medium, LATE),
     (102_270, Length::Short, NO_PREFIX),
     (102_432, Length::Short, NO_PREFIX),

@@ -191,6 +191,8 @@ impl World {
         let allowed = match error.kind() {
             ErrorKind::Closed => self.closing.get(),
             ErrorKind::DiskFull => self.profile.weather == Weather::Full || self.trouble.get(),
+            // A disk that lets no more files be open, where a note of a forget needs one.
+            ErrorKind::LimitExceeded => self.trouble.get(),
             ErrorKind::OutcomeUnknown | ErrorKind::Poisoned | ErrorKind::Io => {
                 self.trouble.get() || self.is_rotten()
             }
