@@ -20,9 +20,8 @@ const UNREAD: &str = "the model was sure of a key that could not be read after a
 const BENEATH: &str = "damage brought a forgotten record back; the model had not expected it \
                        beneath a claim whose time was over";
 const OFF: &str = "a memory of expired keys that was turned off remembered one at open";
-
-const FILES: &str = "a forget was refused since no file could be opened for its note; the model took \
-                     only a full disk for a reason";
+const FILES: &str = "a forget was refused since no file could be opened for its note; the model \
+                     took only a full disk for a reason";
 
 pub(super) const CORPUS: [(u64, Length, &str); 23] = [
     (36, Length::Short, EXPIRED),
