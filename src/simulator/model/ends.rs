@@ -255,9 +255,14 @@ impl Model {
     fn mark_swept(&mut self, end: Times, at: Span) {
         for key in 0..self.pages.len() {
             let Some(flight) = &self.pages[key].flight else { continue };
-            if let Stage::Held { until, dropped: true, swept: None } = flight.stage
+            if let Stage::Held { until, dropped: true, swept } = flight.stage
                 && until.may_be_over(end.mono)
             {
+                // One that an earlier round may have found may be left to this one.
+                let at = swept.map_or(at, |before| Span {
+                    lo: before.lo.min(at.lo),
+                    hi: before.hi.max(at.hi),
+                });
                 self.restage(key, Stage::Held { until, dropped: true, swept: Some(at) });
             }
         }
