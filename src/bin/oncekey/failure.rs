@@ -1,12 +1,12 @@
-//! Why the demo could not run: a sentence for a person. Leads to exit code 2.
+//! Why a command could not run: a sentence for a person. Leads to exit code 2.
 
 use std::fmt;
 
-/// What the environment refused.
+/// What the environment or the configuration refused.
 #[derive(Debug)]
 pub(crate) struct Failure(String);
 
-/// What the fallible parts of the demo return.
+/// What the fallible parts of a command return.
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {

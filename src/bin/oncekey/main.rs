@@ -8,6 +8,7 @@
 )]
 
 mod demo;
+mod failure;
 mod inspect;
 mod progress;
 #[cfg(feature = "proxy")]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use rustix::process::{Resource, getrlimit};
 
-use super::failure::{Failure, Result};
+use crate::failure::{Failure, Result};
 
 /// Both ends of the connections from client to forwarder, to service, to gateway.
 const DESCRIPTORS_PER_CLIENT: u64 = 6;

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::failure::{Doing, Result};
+use crate::failure::{Doing, Result};
 
 /// One charge: somebody's money has moved.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -8,9 +8,9 @@ use serde_json::json;
 
 use super::answer::{Code, Problem, REPLAYED, WAITED};
 use super::dice;
-use super::failure::{Doing, Result};
 use super::ledger::{Ledger, Payment, State};
 use super::tally::{Answer, Tally};
+use crate::failure::{Doing, Result};
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(20);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);

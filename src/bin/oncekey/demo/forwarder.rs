@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::failure::{Doing, Result};
+use crate::failure::{Doing, Result};
 
 /// The most of a request that is searched for headers.
 const HEAD_BYTES: usize = 16 << 10;

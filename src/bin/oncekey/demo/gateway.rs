@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 
 use super::book::{self, Book, Charge};
 use super::dice;
-use super::failure::{Doing, Result};
+use crate::failure::{Doing, Result};
 
 /// Amounts over this are declined: a final answer, and no charge.
 pub(crate) const CREDIT_LIMIT: u64 = 1_000_000;

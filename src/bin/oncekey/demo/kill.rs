@@ -16,11 +16,11 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
 use super::dice;
-use super::failure::{Doing, Failure, Result};
 use super::forwarder::Forwarder;
 use super::progress::Stage;
 use super::report::Kills;
 use super::traffic::Traffic;
+use crate::failure::{Doing, Failure, Result};
 
 /// How long the service lives between two kills.
 const LIFE: Range<Duration> = Duration::from_millis(150)..Duration::from_millis(800);

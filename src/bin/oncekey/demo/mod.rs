@@ -14,7 +14,6 @@ mod book;
 mod client;
 mod compare;
 mod dice;
-mod failure;
 mod forwarder;
 mod gateway;
 mod handler;
@@ -37,10 +36,10 @@ use std::time::Duration;
 
 use oncekey::DropPolicy;
 
+use crate::failure::{Doing, Failure, Result};
 pub(crate) use args::{Args, ServiceArgs};
 use client::Client;
 use compare::{Comparison, Doubt};
-use failure::{Doing, Failure, Result};
 use forwarder::Forwarder;
 use gateway::{Gateway, Manners};
 use ledger::{Ledger, Name};

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::failure::Result;
 use super::gateway::CREDIT_LIMIT;
 use super::ledger::State;
 use super::progress::Stage;
 use super::tally::Answer;
 use super::traffic::Traffic;
+use crate::failure::Result;
 
 /// Identical requests at once, in a race.
 const RACERS: usize = 8;

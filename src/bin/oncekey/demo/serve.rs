@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use oncekey::DropPolicy;
 
-use super::failure::{Doing, Result};
 use super::forwarder::Forwarder;
 use super::gateway::{Gateway, Manners};
 use super::service::Service;
 use super::workspace::Workspace;
 use super::{ServiceArgs, print};
+use crate::failure::{Doing, Result};
 
 /// The port of `--serve` unless another one is asked for.
 pub(crate) const DEFAULT_PORT: u16 = 7070;

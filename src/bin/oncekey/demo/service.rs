@@ -22,10 +22,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::answer::{self, Code, Problem, Provenance};
-use super::failure::{Doing, Result};
 use super::gateway::ChargeRequest;
 use super::handler::{Handler, Script};
 use super::workspace::{close_store, open_store};
+use crate::failure::{Doing, Result};
 
 const OPERATION: &str = "POST /v1/charges";
 /// How long a request waits for another one with the same key before it is told to come back.

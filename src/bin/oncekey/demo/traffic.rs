@@ -7,10 +7,10 @@ use tokio::task::JoinSet;
 
 use super::client::Client;
 use super::dice;
-use super::failure::{Doing, Result};
 use super::ledger::Payment;
 use super::progress::Stage;
 use super::tally::{Answer, Row, Tally, total};
+use crate::failure::{Doing, Result};
 
 const ACCOUNTS: usize = 50;
 

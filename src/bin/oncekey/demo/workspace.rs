@@ -8,7 +8,7 @@ use std::time::Duration;
 use oncekey::{DropPolicy, Options, Store};
 
 use super::dice;
-use super::failure::{Doing, Result};
+use crate::failure::{Doing, Result};
 
 /// How large the segments of the demo's store are: small, so that a short run fills several.
 const SEGMENT_BYTES: u32 = 4 << 20;

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::choices::Choices;
-use super::failure::{Doing, Result};
 use super::settings::Settings;
+use crate::failure::{Doing, Result};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -22,7 +22,6 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::access::{Line, Log};
-use super::failure::Result;
 use super::hop;
 use super::lookup::Lookup;
 use super::manner::Manners;
@@ -32,6 +31,7 @@ use super::scope::Scopes;
 use super::settings::Settings;
 use super::trouble::Trouble;
 use super::upstream::Upstream;
+use crate::failure::Result;
 
 /// How long a client may pause within a body that is passed on as it comes.
 const BODY_PAUSE: Duration = Duration::from_secs(30);

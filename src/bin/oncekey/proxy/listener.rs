@@ -12,8 +12,8 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
-use super::failure::{Doing, Result};
 use super::stalling::Stalling;
+use crate::failure::{Doing, Result};
 
 const MAX_HEADERS: usize = 100;
 const MAX_BUFFER_BYTES: usize = 64 << 10;

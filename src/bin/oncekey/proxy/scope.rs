@@ -10,7 +10,7 @@ use hyper::HeaderMap;
 use hyper::header::HeaderName;
 use oncekey::{ClaimRequest, DropPolicy, Key, Outcome, Scope, Store, StoredResponse};
 
-use super::failure::{Failure, Result};
+use crate::failure::{Failure, Result};
 
 const CONTEXT: &str = "oncekey proxy scope v1";
 const DIGEST_CHARS: usize = 40;

@@ -16,8 +16,8 @@ use oncekey::http::{
 use super::choices::{
     ActionName, BodyName, BodyWord, Choices, OnTimeout, ProfileName, RequirementName, RuleChoices,
 };
-use super::failure::{Doing, Failure, Result};
 use super::manner::{Manner, Manners};
+use crate::failure::{Doing, Failure, Result};
 
 const DEFAULT_UPSTREAM_TIMEOUT: Duration = Duration::from_secs(60);
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
