@@ -151,6 +151,26 @@ fn p6_a_forgotten_key_is_never_late() {
     }
 }
 
+/// Found by the simulator (seed 4018286): an opening took what was forgotten, and is not expired,
+/// for the newer record.
+#[test]
+fn p6_a_key_is_late_although_a_longer_record_of_it_was_forgotten_before() {
+    let mut world = small_runs(Options::new());
+    let store = world.open();
+    execute_for(&store, "a", DAY, "forgotten");
+    forget(&store, "a");
+    let expired_at = execute(&store, "a", "answer").expires_at().as_millis();
+    world.advance(HALF_HOUR);
+    store.step_upkeep();
+    for survival in [Survival::Nothing, Survival::Everything] {
+        let mut next = world.fork();
+        next.crash(survival, 3);
+        let (told, _) = late(&next.open(), "a").expect("remembered");
+        assert!((expired_at..expired_at + 1000).contains(&told));
+    }
+    assert_eq!(late(&store, "a"), Some((expired_at, true)), "the record is there");
+}
+
 #[test]
 fn p6_the_newest_expiry_is_told_and_a_living_record_hides_the_older() {
     let mut world = small_runs(Options::new());

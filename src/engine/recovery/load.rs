@@ -203,25 +203,30 @@ impl<'a> Worker<'a> {
         let mut alive = Vec::new();
         for equal in entries.chunk_by(|one, next| one.hash == next.hash) {
             let mut rest = equal;
-            if equal.iter().any(|entry| entry.is_expired()) {
+            let any_expired = equal.iter().any(|entry| entry.is_expired());
+            if any_expired {
                 alive.clear();
                 alive.extend(equal.iter().copied().filter(|entry| !entry.is_expired()));
-                self.settle_expired(equal, alive.is_empty());
                 rest = &alive;
             }
+            let before = self.records.len();
             match rest {
                 [] => {}
                 [only] if only.is_forget() => {}
                 [only] => self.records.push((only.hash, only.location(self.loader.geometry))),
                 several => self.settle_equal(several)?,
             }
+            if any_expired {
+                self.settle_expired(equal, self.records.len() == before);
+            }
         }
         Ok(())
     }
 
-    /// Remembers the expiry of a key of which nothing is alive, and every forget: with its frame
-    /// goes what hides an older record, wherever that may still be. What is alive is newer than
-    /// what has expired, and says so itself when its time is over.
+    /// Remembers the expiry of a key that has no record, and every forget: with its frame goes what
+    /// hides an older record, wherever that may still be. A record is newer than what has expired,
+    /// and says so itself when its time is over; one that was forgotten may be older, and only its
+    /// TTL longer.
     fn settle_expired(&mut self, equal: &[Entry], alone: bool) {
         let mut told = Told::default();
         let counts = |entry: &&Entry| entry.is_expired() && (alone || entry.is_forget());
