@@ -24,10 +24,12 @@ const FILES: &str = "a forget was refused since no file could be opened for its 
                      took only a full disk for a reason";
 const LONGER: &str =
     "an opening took a forgotten record of a longer TTL for newer than what had expired";
+const CACHED: &str =
+    "an opening remembered what a kill had left in the page cache alone, and a power cut took it";
 const SWEPT: &str =
     "the model held that the first round of upkeep that may have found a lease over did";
 
-pub(super) const CORPUS: [(u64, Length, &str); 26] = [
+pub(super) const CORPUS: [(u64, Length, &str); 27] = [
     (36, Length::Short, EXPIRED),
     (155, Length::Short, AHEAD),
     (678, Length::Short, EXPIRED),
@@ -46,6 +48,7 @@ pub(super) const CORPUS: [(u64, Length, &str); 26] = [
     (3_024_532, Length::Short, SWEPT),
     (4_008_392, Length::Short, LATE),
     (4_018_286, Length::Short, LONGER),
+    (4_094_929, Length::Short, CACHED),
     (201, Length::Medium, LATE),
     (102_270, Length::Short, NO_PREFIX),
     (102_432, Length::Short, NO_PREFIX),

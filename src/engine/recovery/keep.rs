@@ -64,8 +64,26 @@ pub(super) fn seal_whole(counted: &mut [Counted], now: StoreTime) -> Result<()> 
     Ok(())
 }
 
+/// Puts what is good of a segment's batches on stable storage, whatever earlier syncs came to.
+pub(super) fn make_durable(segment: &Segment, data: &Data, synced: Token) -> Result<()> {
+    write_again(segment, data, synced)?;
+    let name = segment.slot.file_name();
+    segment.file.sync().map_err(|error| Error::io(format_args!("syncing {name}"), error))
+}
+
+/// Writes the batches that may not be on stable storage once more, without a sync.
+fn write_again(segment: &Segment, data: &Data, synced: Token) -> Result<()> {
+    let scan = &data.scan;
+    let unsure = scan.batches.partition_point(|batch| batch.header.sequence <= synced);
+    let Some(first) = scan.batches.get(unsure) else { return Ok(()) };
+    let bytes = data.bytes.get(first.offset as usize..scan.end as usize).unwrap_or_default();
+    let name = segment.slot.file_name();
+    let written = segment.file.write_at(bytes, u64::from(first.offset));
+    written.map_err(|error| Error::io(format_args!("writing {name} again"), error))
+}
+
 /// The last batch that the log itself says was on stable storage.
-fn synced_in(counted: &[Counted]) -> Token {
+pub(super) fn synced_in(counted: &[Counted]) -> Token {
     let log = counted.iter().filter(|counted| counted.segment.kind == SegmentKind::Log);
     let batches = log.flat_map(|counted| counted.data.iter().flat_map(|data| &data.scan.batches));
     batches.map(|batch| batch.header.synced).fold(Token(0), Token::max)
@@ -84,13 +102,7 @@ fn seal(
     if end > segment.size as usize || !contents.is_alive(segment.base, now) {
         return Ok(None);
     }
-    let unsure = scan.batches.partition_point(|batch| batch.header.sequence <= synced);
-    if let Some(first) = scan.batches.get(unsure) {
-        let bytes = data.bytes.get(first.offset as usize..scan.end as usize).unwrap_or_default();
-        segment.file.write_at(bytes, u64::from(first.offset)).map_err(|error| {
-            Error::io(format_args!("writing {} again", segment.slot.file_name()), error)
-        })?;
-    }
+    write_again(segment, data, synced)?;
     *segment.contents() = contents;
     let head = segment.footer().head();
     segment.seal()?;

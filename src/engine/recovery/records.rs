@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::census::{Counted, each_frame, record_of};
+use super::keep;
 use super::late::{Expired, Remembered};
 use super::load::Loader;
 use super::pile::Entry;
@@ -90,9 +91,11 @@ impl Records {
         observer: &Observer,
     ) -> Result<()> {
         let mut rewriter: Option<Rewriter> = None;
+        let synced = keep::synced_in(counted);
         let unsealed: Vec<_> = counted.iter().filter(|c| c.footer.is_none()).collect();
         for (done, open) in (1..).zip(&unsealed) {
             let Some(data) = &open.data else { continue };
+            let remembered = self.tail.len();
             each_frame(&open.segment, data, |_, frame| {
                 let Some((scope, key, forget, expires_at)) = record_of(&frame) else {
                     return Ok(());
@@ -126,6 +129,10 @@ impl Records {
                 rewriter.add(&frame, NewEntry { hash, offset: 0, forget, expires_at })?;
                 Ok(())
             })?;
+            if self.tail.len() > remembered {
+                // No power cut may take back what the memory is about to say.
+                keep::make_durable(&open.segment, data, synced)?;
+            }
             observer.tell(Phase::Tail, done, unsealed.len());
         }
         if let Some(rewriter) = rewriter {
