@@ -12,6 +12,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 OHA = "1.16.0"
+NODE = 20
 
 
 def versions():
@@ -32,6 +33,9 @@ class Clients:
         self.oha = self.place / "oha" / "bin" / "oha"
 
     def install(self):
+        said = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
+        if int(said.stdout.strip("v\n").split(".")[0]) < NODE:
+            sys.exit(f"node {said.stdout.strip()} is too old: got needs {NODE} or later")
         stamp = self.place / "installed"
         if not stamp.exists() or stamp.read_text("ascii") != versions():
             shutil.rmtree(self.place / "venv", ignore_errors=True)

@@ -9,6 +9,7 @@ import json
 import subprocess
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from dropper import Dropper, Schedule
 from wire import Answer, ask
@@ -100,10 +101,16 @@ class Sender:
             code = f"none after {SENDER_LIMIT_S} s"
         self.log.close()
         if code != 0:
-            raise RuntimeError(f"{self.name} ended with {code}: see {self.log.name}")
+            raise failure_of(self.name, code, self.log)
         lines = self.out.read_text("utf-8").splitlines()
         told = [told_of(json.loads(line)) for line in lines]
         return Report(self.name, self.plan, told, self.dropper.seen, len(told))
+
+
+def failure_of(name, code, log):
+    """A client that did not come to the end of its plan, with what it said last."""
+    said = Path(log.name).read_text("utf-8", "replace").splitlines()[-10:]
+    return RuntimeError("\n".join([f"{name} ended with {code}:", *said]))
 
 
 class Herd:
@@ -137,7 +144,7 @@ class Herd:
         self.thread.join()
         self.log.close()
         if any(self.codes):
-            raise RuntimeError(f"oha ended with {self.codes}: see {self.log.name}")
+            raise failure_of(self.name, self.codes, self.log)
         return Report(self.name, self.plan, [], self.dropper.seen, HERD * len(self.plan))
 
 

@@ -25,7 +25,7 @@ async function one(send, url, { key, body }) {
       const { status, headers, content } = await send(url, key, body);
       const names = headers.map(([name]) => name.toLowerCase());
       const length = headers[names.indexOf('content-length')]?.[1];
-      if (length === undefined || Number(length) !== content.length) {
+      if (length !== String(content.length)) {
         told.torn += 1;
       } else if (!names.includes('retry-after')) {
         return { ...told, status, headers, body: content.toString('base64') };

@@ -18,7 +18,7 @@ HEADERS = {"Authorization": "Bearer sk_anna", "Content-Type": "application/json"
 
 def is_whole(headers, body):
     lengths = [value for name, value in headers if name.lower() == "content-length"]
-    return bool(lengths) and int(lengths[0]) == len(body)
+    return lengths == [str(len(body))]
 
 
 def one(send, failure, url, key, body):

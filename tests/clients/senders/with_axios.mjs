@@ -1,8 +1,7 @@
 // Sends a plan of requests with axios and axios-retry. usage: URL PLAN OUT ROUNDS
 //
-// By default axios-retry leaves a POST alone that was answered by a 5xx, or whose connection ended
-// in an error that it does not know. An answer that breaks off within its body is not retried
-// either: it has a status.
+// By default axios-retry leaves a POST alone that was answered by a 5xx. An answer that breaks off
+// within its body is the caller's to repeat in any case: it has a status.
 
 import axios from 'axios';
 import axiosRetry, { isNetworkError, isRetryableError } from 'axios-retry';

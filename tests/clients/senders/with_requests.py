@@ -5,8 +5,6 @@ caller's to repeat, with the same key: a body that breaks off, and a head that d
 http.client takes for a whole one.
 """
 
-import sys
-
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
