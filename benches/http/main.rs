@@ -1,6 +1,6 @@
 //! What the HTTP layer and the proxy cost: a handler that does nothing, by itself, under the layer,
-//! and behind the proxy, over loopback sockets; and the cycles of the store. Medians over rounds that
-//! are interleaved.
+//! and behind the proxy, over loopback sockets; and the cycles of the store. Medians over rounds
+//! that are interleaved.
 //!
 //! ```sh
 //! cargo bench --bench http --features proxy     # with `http` alone there is no proxy in it
