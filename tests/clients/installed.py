@@ -33,6 +33,9 @@ class Clients:
         self.oha = self.place / "oha" / "bin" / "oha"
 
     def install(self):
+        for program in ("node", "npm", "curl"):
+            if shutil.which(program) is None:
+                sys.exit(f"there is no {program}, which this needs")
         said = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
         if int(said.stdout.strip("v\n").split(".")[0]) < NODE:
             sys.exit(f"node {said.stdout.strip()} is too old: got needs {NODE} or later")

@@ -96,15 +96,22 @@ class Sender:
         try:
             code = self.process.wait(SENDER_LIMIT_S)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            code = f"none after {SENDER_LIMIT_S} s"
+            code = f"nothing after {SENDER_LIMIT_S} s"
         self.log.close()
         if code != 0:
             raise failure_of(self.name, code, self.log)
         lines = self.out.read_text("utf-8").splitlines()
         told = [told_of(json.loads(line)) for line in lines]
         return Report(self.name, self.plan, told, self.dropper.seen, len(told))
+
+    def stop(self):
+        stop(self.process)
+
+
+def stop(process):
+    if process is not None and process.poll() is None:
+        process.kill()
+        process.wait()
 
 
 def failure_of(name, code, log):
@@ -124,8 +131,8 @@ class Herd:
         kills = dict(zip(self.plan, HERD_KILLS))
         self.dropper = Dropper(service, Schedule(options.seed, kills, HERD_SHARE))
         self.program, self.log = str(program), open(place / "oha.log", "wb")
-        self.thread = threading.Thread(target=self.run)
-        self.codes = []
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.process, self.codes = None, []
         self.thread.start()
 
     def run(self):
@@ -135,17 +142,22 @@ class Herd:
             for name, value in headers_of(key).items():
                 command += ["-H", f"{name}: {value}"]
             command += ["--no-tui", "--output-format", "json", f"http://{host}:{port}{PATH}"]
-            done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, check=False
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log
             )
-            self.codes.append(done.returncode)
+            self.codes.append(self.process.wait())
 
     def end(self):
-        self.thread.join()
+        self.thread.join(SENDER_LIMIT_S)
         self.log.close()
+        if self.thread.is_alive():
+            self.codes.append(f"nothing after {SENDER_LIMIT_S} s")
         if any(self.codes):
             raise failure_of(self.name, self.codes, self.log)
         return Report(self.name, self.plan, [], self.dropper.seen, HERD * len(self.plan))
+
+    def stop(self):
+        stop(self.process)
 
 
 def told_of(line):
@@ -179,7 +191,11 @@ def play(service, commands, clients, place, options):
     ]
     if options.load:
         senders.append(Herd(len(commands), clients.oha, service, place / service.name, options))
-    return [sender.end() for sender in senders]
+    try:
+        return [sender.end() for sender in senders]
+    finally:
+        for sender in senders:
+            sender.stop()
 
 
 def mismatch(service, reports):
