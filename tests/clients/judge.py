@@ -80,7 +80,7 @@ def judge_answers(verdict, report, key, problems):
     if len(successes) > 1:
         shown = sorted(str(answer) for answer in successes)
         verdict.add("unequal", client, f"{key} has several answers: {' / '.join(shown)}")
-    if sum(not replay for answer, replay in passed if answer.is_success()) > 1:
+    elif sum(not replay for answer, replay in passed if answer.is_success()) > 1:
         verdict.add("unequal", client, f"{key} was answered anew, not by a replay")
     judge_losses(verdict, client, key, heard + [answer for answer, _ in report.later.get(key, [])])
     for answer in {answer for answer, _ in passed} | set(heard):

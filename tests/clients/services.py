@@ -147,6 +147,7 @@ class Proxy(Service):
     """`oncekey proxy` before the Python service: what may have been sent is not sent again."""
 
     name = "proxy"
+    flags = ()
     reruns = False
     problems = frozenset({"unresolved"})
 
@@ -161,7 +162,7 @@ class Proxy(Service):
         host, port = self.upstream.address
         command = [self.program, "proxy", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
         command += ["--scope-header", "authorization", "--upstream", f"http://{host}:{port}"]
-        command += ["--store", str(self.directory / "state")]
+        command += ["--store", str(self.directory / "state"), *self.flags]
         return command, environment(), 2
 
     def end(self):
@@ -178,3 +179,12 @@ class Proxy(Service):
         headers = {"Content-Type": "application/json"}
         body = json.dumps(order).encode()
         return ask(self.addresses[1], "POST", "/resolve", headers, body).status
+
+
+class DeduplicatedProxy(Proxy):
+    """The same, told that the service deduplicates: an attempt that died is sent again."""
+
+    name = "proxy-hold"
+    flags = ("--upstream-deduplicates",)
+    reruns = True
+    problems = frozenset()
