@@ -31,6 +31,7 @@
 //!   through the `tracing` facade. `docs/metrics.md` in the repository lists both.
 //! - `cli`: the `oncekey` program.
 
+pub mod audit;
 pub mod backend;
 mod block_on;
 mod clock;
