@@ -1,19 +1,27 @@
-//! What the HTTP layer costs: a handler that does nothing, with the layer and without it, over
-//! loopback sockets; and the store's own cycles beside them. Medians over interleaved rounds.
+//! What the HTTP layer and the proxy cost: a handler that does nothing, by itself, under the layer,
+//! and behind the proxy, over loopback sockets; and the cycles of the store. Medians over rounds
+//! that are interleaved.
 //!
 //! ```sh
-//! cargo bench --bench http --features http
+//! cargo bench --bench http --features proxy     # with `http` alone there is no proxy in it
+//! benches/http/oha                              # the same services, by a load generator
 //! ```
-//! `TMPDIR` chooses the disk; `-- --test` runs it once, briefly.
+//! `TMPDIR` chooses the disk; `-- --test` runs it once, briefly; `-- --serve` says where the
+//! services are, and serves until its standard input ends.
 
 #![allow(missing_docs, clippy::disallowed_methods, reason = "a bench measures real time")]
 
+mod proxy;
+
 use std::convert::Infallible;
+use std::io::{sink, stdin};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use axum::http::request::Parts;
 use axum::http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes};
@@ -25,6 +33,8 @@ use oncekey::{ClaimRequest, Key, Scope, Store, StoredResponse};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tower::{Layer, Service};
+
+use crate::proxy::Proxy;
 
 const CONNECTIONS: [usize; 2] = [1, 64];
 
@@ -138,31 +148,84 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
+/// Whose request it is. A load generator that repeats its headers is somebody else by each query.
+fn account(request: &Parts) -> Option<Scope> {
+    match request.headers.get("x-account") {
+        Some(account) => Scope::new(account.to_str().ok()?).ok(),
+        None => Scope::new(request.uri.query()?).ok(),
+    }
+}
+
+/// What is measured.
+struct Services {
+    store: Store,
+    bare: SocketAddr,
+    layer: SocketAddr,
+    proxy: Option<Proxy>,
+}
+
+impl Services {
+    async fn start(dir: &Path) -> Self {
+        let store = Store::create(dir.join("layer")).expect("a store");
+        let layer = IdempotencyLayer::new(store.clone(), account);
+        let bare = serve(tower::service_fn(handler)).await;
+        let layered = serve(layer.layer(tower::service_fn(handler))).await;
+        Self { store, bare, layer: layered, proxy: Proxy::start(bare, &dir.join("proxy")) }
+    }
+
+    /// One round of each: requests a second of the bare service, the layer and the proxy; cycles
+    /// a second of the store.
+    async fn round(&self, connections: usize, length: Duration) -> [f64; 4] {
+        let load = |address| measure(connections, length, move |load| client(address, load));
+        let bare = load(self.bare).await;
+        let layer = load(self.layer).await;
+        let proxy = match &self.proxy {
+            Some(proxy) => load(proxy.address).await,
+            None => f64::NAN,
+        };
+        let cycles = measure(connections, length, |load| cycles(self.store.clone(), load)).await;
+        [bare, layer, proxy, cycles]
+    }
+
+    fn print_addresses(&self) {
+        println!("bare http://{}", self.bare);
+        println!("layer http://{}", self.layer);
+        if let Some(proxy) = &self.proxy {
+            println!("proxy http://{}", proxy.address);
+        }
+    }
+}
+
 #[tokio::main]
 async fn main() {
-    let test = std::env::args().any(|argument| argument == "--test");
-    let (rounds, length) =
-        if test { (1, Duration::from_millis(50)) } else { (7, Duration::from_secs(2)) };
+    let is_asked = |name: &str| std::env::args().any(|argument| argument == name);
+    let (rounds, length) = match is_asked("--test") {
+        true => (1, Duration::from_millis(50)),
+        false => (7, Duration::from_secs(2)),
+    };
     let dir = tempfile::tempdir().expect("a directory");
-    let store = Store::create(dir.path().join("state")).expect("a store");
-    let layer = IdempotencyLayer::new(store.clone(), |request| {
-        Scope::new(request.headers.get("x-account")?.to_str().ok()?).ok()
-    });
-    let bare = serve(tower::service_fn(handler)).await;
-    let layered = serve(layer.layer(tower::service_fn(handler))).await;
-    println!("connections   bare/s  layer/s  cycles/s  layer/min(bare, cycles)");
-    for connections in CONNECTIONS {
-        let mut rates: [Vec<f64>; 3] = Default::default();
-        for _ in 0..rounds {
-            let cycle = |load| cycles(store.clone(), load);
-            rates[0].push(measure(connections, length, |load| client(bare, load)).await);
-            rates[1].push(measure(connections, length, |load| client(layered, load)).await);
-            rates[2].push(measure(connections, length, cycle).await);
-        }
-        let ratios = (0..rounds).map(|at| rates[1][at] / rates[0][at].min(rates[2][at]));
-        let ratio = median(ratios.collect());
-        let [bare, layer, cycles] = rates.map(median);
-        println!("{connections:>11} {bare:>8.0} {layer:>8.0} {cycles:>9.0} {ratio:>24.2}");
+    let services = Services::start(dir.path()).await;
+    if is_asked("--serve") {
+        services.print_addresses();
+        let input = tokio::task::spawn_blocking(|| std::io::copy(&mut stdin(), &mut sink()));
+        input.await.expect("no panic").expect("read");
+        return;
     }
-    store.close(Duration::from_secs(10)).await.expect("closed");
+    println!(
+        "connections   bare/s  layer/s  proxy/s  cycles/s  layer/min(bare, cycles)  proxy/min"
+    );
+    for connections in CONNECTIONS {
+        let mut told = Vec::new();
+        for _ in 0..rounds {
+            told.push(services.round(connections, length).await);
+        }
+        let by = |of: fn(&[f64; 4]) -> f64| median(told.iter().map(of).collect());
+        let layer_ratio = by(|[bare, layer, _, cycles]| layer / bare.min(*cycles));
+        let proxy_ratio = by(|[bare, _, proxy, cycles]| proxy / bare.min(*cycles));
+        let (bare, layer) = (by(|rates| rates[0]), by(|rates| rates[1]));
+        let (proxy, cycles) = (by(|rates| rates[2]), by(|rates| rates[3]));
+        print!("{connections:>11} {bare:>8.0} {layer:>8.0} {proxy:>8.0} {cycles:>9.0} ");
+        println!("{layer_ratio:>24.2} {proxy_ratio:>10.2}");
+    }
+    services.store.close(Duration::from_secs(10)).await.expect("closed");
 }

@@ -91,11 +91,10 @@ async fn charge(
     gateway: Gateway,
     request: Request<LayerBody<Incoming>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let key = request.extensions().get::<Attempt>().map(|attempt| attempt.downstream_key());
+    let attempt = request.extensions().get::<Attempt>().cloned();
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let order: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let key = key.as_ref().map_or("", |key| key.as_str());
-    let id = gateway.charge(key).await;
+    let id = gateway.charge(attempt.as_ref()).await;
     let receipt = json!({ "id": format!("ch_{id}"), "amount": order["amount"] });
     let response = Response::builder().status(201).header("content-type", "application/json");
     Ok(response.body(Full::from(receipt.to_string())).expect("a response"))
