@@ -1,5 +1,7 @@
 //! Services with the HTTP layer, as their clients see them: over real sockets, and by calls.
 
+#[path = "../support/answer.rs"]
+mod answer;
 mod backends;
 mod bodies;
 mod draft;
@@ -7,7 +9,11 @@ mod gone;
 mod hooks;
 mod hostile;
 mod model;
+#[cfg(feature = "proxy")]
+#[path = "../support/process.rs"]
+mod process;
 mod results;
+mod sentences;
 mod server;
 mod stripe;
 mod world;

@@ -5,9 +5,10 @@ use std::thread;
 
 use serde_json::Value;
 
+use crate::answer::Answer;
 use crate::process::{Place, Proxy};
 use crate::upstream::Upstream;
-use crate::wire::{Answer, charge, connect, get, request, try_charge, try_send};
+use crate::wire::{charge, connect, get, request, try_charge, try_send};
 
 /// What waits for somebody.
 pub fn unresolved(proxy: &Proxy) -> Vec<Value> {
@@ -82,7 +83,7 @@ fn the_log_has_the_outcomes_and_no_credentials() {
     }
     charge(proxy.clients, "/hang-up", "lost", "{}");
     get(proxy.clients, "/v1/charges");
-    let metrics = String::from_utf8(get(proxy.admin, "/metrics").body).expect("UTF-8");
+    let metrics = get(proxy.admin, "/metrics").text();
     for (outcome, count) in
         [("executed", 1), ("replayed", 1), ("upstream-hung-up", 1), ("passed", 1)]
     {
@@ -155,7 +156,7 @@ fn an_order_that_makes_no_sense_changes_nothing() {
 
 #[test]
 fn a_proxy_that_cannot_run_says_why() {
-    let (place, upstream) = (Place::new(), Upstream::start());
+    let (place, upstream) = (Place::empty(), Upstream::start());
     let typo = place.file("typo.toml", "lisen = '127.0.0.1:1'");
     let good = place.file("good.toml", "[rule]\nttl = '1h'");
     let short = place.file("short", "abc");

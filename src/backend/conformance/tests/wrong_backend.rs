@@ -113,12 +113,16 @@ impl Wrong {
         (request.scope, request.key) = self.name(&request.scope, &request.key);
         match self.fault {
             Fault::Blind => request.fingerprint = Fingerprint::EMPTY,
-            Fault::ExpiresEarly => request.ttl = request.ttl.map(|ttl| (ttl - MS).max(MS)),
-            Fault::ExpiresLate => request.ttl = request.ttl.map(|ttl| ttl + MS),
-            Fault::LeaseTooShort => request.lease = request.lease.map(|lease| (lease - MS).max(MS)),
+            Fault::ExpiresEarly => {
+                request.terms.ttl = request.terms.ttl.map(|ttl| (ttl - MS).max(MS))
+            }
+            Fault::ExpiresLate => request.terms.ttl = request.terms.ttl.map(|ttl| ttl + MS),
+            Fault::LeaseTooShort => {
+                request.terms.lease = request.terms.lease.map(|lease| (lease - MS).max(MS))
+            }
             Fault::ZeroIsOne => {
-                request.ttl = request.ttl.map(|ttl| ttl.max(MS));
-                request.lease = request.lease.map(|lease| lease.max(MS));
+                request.terms.ttl = request.terms.ttl.map(|ttl| ttl.max(MS));
+                request.terms.lease = request.terms.lease.map(|lease| lease.max(MS));
             }
             _ => {}
         }

@@ -228,6 +228,21 @@ pub(crate) struct Choices {
     #[arg(long, value_name = "FILE", env = "ONCEKEY_PROXY_SECRET_FILE")]
     pub(crate) secret_file: Option<PathBuf>,
 
+    /// A file with a secret that was in use before: its requests are known still. Leave it away once
+    /// a TTL has gone by; several may be given.
+    #[arg(
+        long = "earlier-secret-file",
+        value_name = "FILE",
+        env = "ONCEKEY_PROXY_EARLIER_SECRET_FILE",
+        value_delimiter = ','
+    )]
+    pub(crate) earlier_secret_files: Vec<PathBuf>,
+
+    /// There was no secret before: requests of then are known still.
+    #[arg(long, env = "ONCEKEY_PROXY_EARLIER_WITHOUT_SECRET", value_name = "BOOL",
+        num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) earlier_without_secret: Option<bool>,
+
     /// Start although scopes are found in another way than before: every old key may run again.
     #[arg(long, env = "ONCEKEY_PROXY_ACCEPT_NEW_SCOPES", value_name = "BOOL",
         num_args = 0..=1, default_missing_value = "true")]
@@ -245,6 +260,10 @@ pub(crate) struct Choices {
     /// Where clients read about keys; linked from every problem.
     #[arg(long, value_name = "URL", env = "ONCEKEY_PROXY_DOCUMENTATION")]
     pub(crate) documentation: Option<String>,
+
+    /// The header that says for how many seconds a response is kept, on responses that are.
+    #[arg(long, value_name = "NAME", env = "ONCEKEY_PROXY_RETENTION_HEADER")]
+    pub(crate) retention_header: Option<String>,
 
     /// Keep what a proxy in front wrote into X-Forwarded-For and Forwarded, and add to it.
     #[arg(long, env = "ONCEKEY_PROXY_TRUST_FORWARDED", value_name = "BOOL",
@@ -292,7 +311,6 @@ pub(crate) struct Choices {
 impl Choices {
     /// These, and for what they do not say, those of a file.
     pub(crate) fn or(self, file: Self) -> Self {
-        let chosen = |own: Vec<String>, other| if own.is_empty() { other } else { own };
         Self {
             listen: self.listen.or(file.listen),
             upstream: self.upstream.or(file.upstream),
@@ -301,10 +319,13 @@ impl Choices {
             must_exist: self.must_exist.or(file.must_exist),
             profile: self.profile.or(file.profile),
             secret_file: self.secret_file.or(file.secret_file),
+            earlier_secret_files: chosen(self.earlier_secret_files, file.earlier_secret_files),
+            earlier_without_secret: self.earlier_without_secret.or(file.earlier_without_secret),
             accept_new_scopes: self.accept_new_scopes.or(file.accept_new_scopes),
             admin: self.admin.or(file.admin),
             admin_token_file: self.admin_token_file.or(file.admin_token_file),
             documentation: self.documentation.or(file.documentation),
+            retention_header: self.retention_header.or(file.retention_header),
             trust_forwarded: self.trust_forwarded.or(file.trust_forwarded),
             scope_keys_per_minute: self.scope_keys_per_minute.or(file.scope_keys_per_minute),
             max_connections: self.max_connections.or(file.max_connections),
@@ -317,6 +338,11 @@ impl Choices {
             routes: file.routes,
         }
     }
+}
+
+/// A list, and if it says nothing the other.
+fn chosen<T>(own: Vec<T>, other: Vec<T>) -> Vec<T> {
+    if own.is_empty() { other } else { own }
 }
 
 #[cfg(test)]

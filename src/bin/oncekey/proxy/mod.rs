@@ -11,6 +11,7 @@ mod hop;
 mod listener;
 mod lookup;
 mod manner;
+mod mark;
 mod metrics;
 mod patient;
 mod resolve;
@@ -77,8 +78,8 @@ fn serve(settings: Settings) -> Result<u64> {
              credentials and bodies"
         );
     }
-    let scopes = Scopes::new(settings.scope_headers.clone(), secret, &store);
-    scopes.check(&store, settings.accept_new_scopes)?;
+    let (headers, earlier) = (settings.scope_headers.clone(), &settings.earlier_secrets);
+    let scopes = mark::scopes(&store, headers, secret, earlier, settings.accept_new_scopes)?;
     let (log, written) = Log::start(settings.access_log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.doing("starting the runtime")?;
