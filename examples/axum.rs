@@ -74,10 +74,12 @@ impl Gateway {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+pub async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let store = Store::open_or_create("state/idempotency")?;
     let app = app(store.clone(), Gateway::new(Duration::from_millis(300)))?;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    let address = std::env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());
+    let listener = tokio::net::TcpListener::bind(address).await?;
+    println!("http://{}", listener.local_addr()?);
     axum::serve(listener, app).with_graceful_shutdown(interrupted()).await?;
     // What was claimed may complete; what a client hung up on does so too.
     store.close(Duration::from_secs(10)).await?;

@@ -194,8 +194,8 @@ impl Rule {
     /// that is not taken is found out at each request otherwise, which is answered with 503.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a TTL or lease of zero or of more than a
-    /// hundred years.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a TTL or lease of zero or of more than
+    /// a hundred years.
     pub fn check(&self) -> Result<()> {
         Options::default().keep(&self.terms).map(drop)
     }

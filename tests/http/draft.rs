@@ -12,11 +12,17 @@ use crate::server::{self, RETENTION, Setup};
 use crate::world::{Answer, Count, Sends, World, around, post, problem, reply};
 
 const QUICK: Duration = Duration::ZERO;
+const BRIEF: Duration = Duration::from_millis(50);
 /// Longer than any test lasts.
 const SLOW: Duration = Duration::from_secs(600);
 const HOUR: Duration = Duration::from_secs(3600);
-const QUICK_IETF: Setup =
-    Setup { delay: QUICK, profile: Profile::Ietf, requirement: None, ttl: HOUR };
+const QUICK_IETF: Setup = Setup {
+    delay: QUICK,
+    profile: Profile::Ietf,
+    requirement: None,
+    ttl: HOUR,
+    wait: Duration::from_secs(2),
+};
 const UUID: &str = "\"8e03978e-40d5-43e8-bc93-6894a57f9324\"";
 
 fn is_problem(answer: &Answer) {
@@ -298,7 +304,7 @@ async fn section_2_6_a_retry_gets_the_result() {
 /// HTTP 409 status code with body containing problem description."
 #[tokio::test]
 async fn section_2_6_and_2_7_a_concurrent_request_is_a_conflict() {
-    for server in server::all(SLOW).await {
+    for server in server::all_of(Setup { delay: SLOW, wait: BRIEF, ..QUICK_IETF }).await {
         let [one, other] = [server.charge(Some(UUID), 1), server.charge(Some(UUID), 1)];
         let told = tokio::select! {
             told = one => told,

@@ -5,6 +5,7 @@ mod answer;
 mod backends;
 mod bodies;
 mod draft;
+mod example;
 mod gone;
 mod hooks;
 mod hostile;

@@ -20,8 +20,7 @@ use tokio::net::TcpListener;
 use tower::{Layer, Service};
 
 #[path = "../../examples/axum.rs"]
-#[allow(dead_code, reason = "its `main` is not called")]
-mod axum_example;
+pub mod axum_example;
 
 pub use axum_example::Gateway;
 
@@ -51,19 +50,26 @@ pub struct Setup {
     pub profile: Profile,
     pub requirement: Option<Requirement>,
     pub ttl: Duration,
+    /// How long a request waits for another one with its key.
+    pub wait: Duration,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        let (delay, ttl) = (Duration::ZERO, Duration::from_secs(24 * 3600));
-        Self { delay, profile: Profile::Ietf, requirement: None, ttl }
+        let (ttl, wait) = (Duration::from_secs(24 * 3600), Duration::from_secs(2));
+        Self { delay: Duration::ZERO, profile: Profile::Ietf, requirement: None, ttl, wait }
     }
 }
 
 /// Every service, with a gateway that takes so long.
 pub async fn all(delay: Duration) -> Vec<Server> {
-    let mut all = vec![axum(delay).await];
-    all.extend(scripted(Setup { delay, ..Setup::default() }).await);
+    all_of(Setup { delay, ..Setup::default() }).await
+}
+
+/// Every service.
+pub async fn all_of(setup: Setup) -> Vec<Server> {
+    let mut all = vec![axum(setup.delay).await];
+    all.extend(scripted(setup).await);
     all
 }
 
@@ -103,7 +109,7 @@ async fn axum(delay: Duration) -> Server {
 async fn hyper(setup: Setup) -> Server {
     let (dir, store) = store();
     let gateway = Gateway::new(setup.delay);
-    let mut rule = Rule::new().ttl(setup.ttl);
+    let mut rule = Rule::new().ttl(setup.ttl).wait(setup.wait);
     if let Some(requirement) = setup.requirement {
         rule = rule.requirement(requirement);
     }
@@ -126,8 +132,17 @@ async fn proxy(setup: Setup) -> Server {
     let charges = gateway.clone();
     let upstream = serve(tower::service_fn(move |request| charge(charges.clone(), request))).await;
     let profile = if setup.profile == Profile::Stripe { "stripe" } else { "ietf" };
-    let ttl = format!("{}ms", setup.ttl.as_millis());
-    let mut flags = vec!["--profile", profile, "--ttl", &ttl, "--documentation", DOCUMENTATION];
+    let [ttl, wait] = [setup.ttl, setup.wait].map(|time| format!("{}ms", time.as_millis()));
+    let mut flags = vec![
+        "--profile",
+        profile,
+        "--ttl",
+        &ttl,
+        "--wait",
+        &wait,
+        "--documentation",
+        DOCUMENTATION,
+    ];
     flags.extend(["--retention-header", RETENTION]);
     flags.extend(match setup.requirement {
         None => &[][..],

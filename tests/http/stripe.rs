@@ -17,8 +17,8 @@ async fn stripe() -> Vec<Server> {
     server::scripted(Setup { profile: Profile::Stripe, ..Setup::default() }).await
 }
 
-async fn slow(delay: Duration) -> Vec<Server> {
-    server::scripted(Setup { profile: Profile::Stripe, delay, ..Setup::default() }).await
+async fn slow(delay: Duration, wait: Duration) -> Vec<Server> {
+    server::scripted(Setup { profile: Profile::Stripe, delay, wait, ..Setup::default() }).await
 }
 
 fn error(answer: &Answer, member: &str) -> String {
@@ -165,7 +165,7 @@ async fn a_service_may_say_that_it_did_not_begin() {
 /// requests." The first goes on, undisturbed.
 #[tokio::test]
 async fn a_concurrent_request_is_a_409_that_may_be_repeated() {
-    for server in slow(Duration::from_secs(600)).await {
+    for server in slow(Duration::from_secs(600), Duration::from_millis(50)).await {
         let [one, other] = [server.charge(Some("key"), 1), server.charge(Some("key"), 1)];
         let told = tokio::select! {
             told = one => told,
@@ -183,7 +183,7 @@ async fn a_concurrent_request_is_a_409_that_may_be_repeated() {
 /// receive a result from the server." "no more than one object is created"
 #[tokio::test]
 async fn a_client_that_lost_its_connection_gets_the_result() {
-    for server in slow(Duration::from_millis(50)).await {
+    for server in slow(Duration::from_millis(50), Duration::from_secs(10)).await {
         let head = "POST /v1/charges HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer sk_anna\r\n";
         let rest = "Content-Type: application/json\r\nIdempotency-Key: key\r\n";
         let length = "Content-Length: 12\r\n\r\n{\"amount\":1}";

@@ -111,7 +111,7 @@ fn a_store_is_not_served_under_scopes_of_another_kind() {
     assert!(charge(proxy.clients, "/v1/charges", "key", "{}").is_replay());
 }
 
-/// With the earlier secret told, no retry is lost; and the scopes stay when it is not told any more.
+/// With the earlier secret told no retry is lost, and the scopes stay when it is not any more.
 #[test]
 fn a_secret_may_be_changed() {
     let (place, upstream) = (Place::new(), Upstream::start());
@@ -187,4 +187,40 @@ fn a_body_without_a_key_goes_on_as_it_comes() {
     socket.write_all(b"0\r\n\r\n").expect("sent");
     assert_eq!(Answer::read(&mut socket).expect("an answer").status, 201);
     assert_eq!(upstream.seen()[0].body, "hellohellohello");
+}
+
+#[test]
+fn which_keys_are_taken_and_which_headers_replayed_is_configured() {
+    let (place, upstream) = (Place::new(), Upstream::start());
+    let config = place.file(
+        "proxy.toml",
+        "key-syntax = 'strict'\nkey-format = 'uuid'\n\
+         [rule]\nreplayed-headers = { without = ['x-many'] }\n",
+    );
+    let proxy = place.proxy(upstream.address, &["--config", &config]);
+    let uuid = "8e03978e-40d5-43e8-bc93-6894a57f9324";
+    for bad in [uuid, "\"order-1\""] {
+        let told = charge(proxy.clients, "/v1/charges", bad, "{}");
+        assert_eq!(told.problem(), problem(400, "key-malformed"), "{bad}");
+    }
+    let quoted = format!("\"{uuid}\"");
+    assert_eq!(charge(proxy.clients, "/v1/charges", &quoted, "{}").header("x-many"), "1");
+    let replay = charge(proxy.clients, "/v1/charges", &quoted, "{}");
+    assert_eq!((replay.is_replay(), replay.header("x-many")), (true, ""));
+    assert_eq!(upstream.count(), 1);
+}
+
+#[test]
+fn a_retry_that_comes_too_late_may_be_refused() {
+    let (place, upstream) = (Place::new(), Upstream::start());
+    let proxy = place.proxy(upstream.address, &["--ttl", "1ms", "--refuse-late-retries"]);
+    charge(proxy.clients, "/v1/charges", "key", "{}");
+    let late = loop {
+        let retry = charge(proxy.clients, "/v1/charges", "key", "{}");
+        if !retry.is_replay() {
+            break retry;
+        }
+    };
+    assert_eq!(late.problem(), problem(410, "key-expired"));
+    assert_eq!(upstream.count(), 1);
 }

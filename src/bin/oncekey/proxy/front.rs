@@ -74,6 +74,7 @@ impl Front {
         let mut layer =
             IdempotencyLayer::new(store, |request| request.extensions.get::<Scope>().cloned())
                 .profile(settings.profile)
+                .keys(settings.keys.clone())
                 .rule(settings.rule.clone());
         for route in &settings.routes {
             layer = layer.route(route.method.clone(), &route.path, route.rule.clone());

@@ -15,6 +15,7 @@ mod mark;
 mod metrics;
 mod patient;
 mod resolve;
+mod rule_choices;
 mod scope;
 mod settings;
 mod stalling;
@@ -91,7 +92,8 @@ fn serve(settings: Settings) -> Result<u64> {
 }
 
 fn open(settings: &Settings) -> Result<Store> {
-    let mut options = Options::new().lock_wait(LOCK_WAIT);
+    let mut options =
+        Options::new().lock_wait(LOCK_WAIT).refuse_late_retries(settings.refuse_late_retries);
     if let Some(keys) = settings.scope_keys_per_minute {
         options = options.scope_limit(keys, MINUTE);
     }

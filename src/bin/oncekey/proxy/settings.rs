@@ -9,14 +9,15 @@ use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::{Method, StatusCode, Uri};
 use oncekey::DropPolicy;
 use oncekey::http::{
-    Action, BodyPart, FingerprintParts, Profile, Requirement, ResultClass, ResultPolicy,
-    RoutePattern, Rule,
+    Action, BodyPart, FingerprintParts, HeaderPolicy, KeyFormat, KeyPolicy, KeySyntax, Profile,
+    Requirement, ResultClass, ResultPolicy, RoutePattern, Rule,
 };
 
-use super::choices::{
-    ActionName, BodyName, BodyWord, Choices, OnTimeout, ProfileName, RequirementName, RuleChoices,
-};
+use super::choices::{Choices, KeyFormatName, KeySyntaxName, ProfileName};
 use super::manner::{Manner, Manners};
+use super::rule_choices::{
+    ActionName, BodyName, BodyWord, OnTimeout, RequirementName, RuleChoices,
+};
 use super::trouble::Style;
 use crate::failure::{Doing, Failure, Result};
 
@@ -44,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) retention_header: Option<HeaderName>,
     pub(crate) documentation: Option<String>,
     pub(crate) trust_forwarded: bool,
+    pub(crate) keys: KeyPolicy,
+    pub(crate) refuse_late_retries: bool,
     pub(crate) scope_keys_per_minute: Option<u64>,
     pub(crate) max_connections: usize,
     pub(crate) client_timeout: Duration,
@@ -75,6 +78,7 @@ impl Settings {
             time.map_or(Duration::from_secs(default_s), |time| time.0)
         };
         let earlier_secrets = earlier_secrets(&choices)?;
+        let keys = keys(&choices);
         let (mut routes, mut manners) = (Vec::new(), Vec::new());
         for route in &choices.routes {
             let rule = route.rule.clone().or(&choices.rule);
@@ -100,6 +104,8 @@ impl Settings {
             retention_header: choices.retention_header.as_deref().map(header_name).transpose()?,
             documentation: choices.documentation,
             trust_forwarded: choices.trust_forwarded.unwrap_or(false),
+            keys,
+            refuse_late_retries: choices.refuse_late_retries.unwrap_or(false),
             scope_keys_per_minute: choices.scope_keys_per_minute,
             max_connections: choices.max_connections.unwrap_or(1024).max(1),
             client_timeout: time(choices.client_timeout, 15),
@@ -167,6 +173,18 @@ fn secret(file: &Path) -> Result<Vec<u8>> {
     Ok(secret)
 }
 
+fn keys(choices: &Choices) -> KeyPolicy {
+    let syntax = match choices.key_syntax {
+        None | Some(KeySyntaxName::Lenient) => KeySyntax::Lenient,
+        Some(KeySyntaxName::Strict) => KeySyntax::Strict,
+    };
+    let format = match choices.key_format {
+        None | Some(KeyFormatName::Any) => KeyFormat::Any,
+        Some(KeyFormatName::Uuid) => KeyFormat::Uuid,
+    };
+    KeyPolicy::new().syntax(syntax).format(format)
+}
+
 fn earlier_secrets(choices: &Choices) -> Result<Vec<Option<Vec<u8>>>> {
     let files = choices.earlier_secret_files.iter();
     let mut earlier: Vec<_> = files.map(|file| secret(file).map(Some)).collect::<Result<_>>()?;
@@ -230,7 +248,19 @@ fn rule(choices: &RuleChoices, profile: Profile) -> Result<Rule> {
         rule = rule.max_response_bytes(bytes);
     }
     rule.check()?;
-    Ok(rule.fingerprint(fingerprint(choices)?))
+    Ok(rule.fingerprint(fingerprint(choices)?).headers(headers(choices)?))
+}
+
+fn headers(choices: &RuleChoices) -> Result<HeaderPolicy> {
+    let mut policy = HeaderPolicy::new();
+    let Some(chosen) = &choices.replayed_headers else { return Ok(policy) };
+    let all = |names: &[String]| -> Result<Vec<HeaderName>> {
+        names.iter().map(|name| header_name(name)).collect()
+    };
+    if let Some(only) = &chosen.only {
+        policy = policy.only(all(only)?);
+    }
+    Ok(policy.without(all(&chosen.without)?))
 }
 
 fn fingerprint(choices: &RuleChoices) -> Result<FingerprintParts> {
@@ -330,6 +360,7 @@ mod tests {
             "[rule]\nttl = '0s'",
             "[[routes]]\npath = '/'\nrule = { lease = '0s' }",
             "retention-header = 'a b'",
+            "[rule]\nreplayed-headers = { without = ['a b'] }",
             "earlier-secret-files = ['/nowhere']",
         ] {
             assert!(settings(bad).is_err(), "{bad}");
