@@ -119,6 +119,13 @@ fn records_are_not_for_browsers_nor_for_who_lacks_the_token() {
     let proxy = place.proxy(upstream.address, &[]);
     assert_eq!(ask(&proxy, &[]), 200);
     assert_eq!(ask(&proxy, &[("Origin", "http://127.0.0.1")]), 403);
+    // A page whose name leads here (DNS rebinding) sends no `Origin` with a GET, but its name.
+    for host in ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "8.8.8.8", ""] {
+        assert_eq!(ask(&proxy, &[("Host", host)]), 403, "{host:?}");
+    }
+    for host in ["localhost:8081", "127.0.0.1:1", "[::1]", "LOCALHOST"] {
+        assert_eq!(ask(&proxy, &[("Host", host)]), 200, "{host:?}");
+    }
     let order = try_send(proxy.admin, "POST", "/resolve", &[], "{}").expect("an answer");
     assert_eq!(order.status, 415);
     assert_eq!(get(proxy.admin, "/other").status, 404);
@@ -127,7 +134,9 @@ fn records_are_not_for_browsers_nor_for_who_lacks_the_token() {
     let proxy = place.proxy(upstream.address, &["--admin-token-file", &token]);
     assert_eq!(ask(&proxy, &[]), 403);
     assert_eq!(ask(&proxy, &[("Authorization", "Bearer 0123456789abcdeg")]), 403);
-    assert_eq!(ask(&proxy, &[("Authorization", "Bearer 0123456789abcdef")]), 200);
+    let token = ("Authorization", "Bearer 0123456789abcdef");
+    assert_eq!(ask(&proxy, &[token]), 200);
+    assert_eq!(ask(&proxy, &[token, ("Host", "admin.example")]), 200);
     assert_eq!(get(proxy.admin, "/metrics").status, 200);
 }
 

@@ -41,7 +41,7 @@ pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -
         text.push_str(&format!("{name}: {value}\r\n"));
     }
     if !has("host") {
-        text.push_str("Host: api.example\r\n");
+        text.push_str("Host: localhost\r\n");
     }
     if !body.is_empty() {
         text.push_str(&format!("Content-Length: {}\r\n", body.len()));
