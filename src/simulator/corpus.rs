@@ -27,7 +27,7 @@ const LONGER: &str =
 const SWEPT: &str =
     "the model held that the first round of upkeep that may have found a lease over did";
 
-pub(super) const CORPUS: [(u64, Length, &str); 25] = [
+pub(super) const CORPUS: [(u64, Length, &str); 26] = [
     (36, Length::Short, EXPIRED),
     (155, Length::Short, AHEAD),
     (678, Length::Short, EXPIRED),
@@ -44,6 +44,7 @@ pub(super) const CORPUS: [(u64, Length, &str); 25] = [
     (2_024_874, Length::Short, LATE),
     (2_064_188, Length::Short, FILES),
     (3_024_532, Length::Short, SWEPT),
+    (4_008_392, Length::Short, LATE),
     (4_018_286, Length::Short, LONGER),
     (201, Length::Medium, LATE),
     (102_270, Length::Short, NO_PREFIX),
