@@ -73,6 +73,7 @@ impl Gateway {
     }
 }
 
+/// Serves where `LISTEN` says, until it is interrupted.
 #[tokio::main]
 pub async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let store = Store::open_or_create("state/idempotency")?;

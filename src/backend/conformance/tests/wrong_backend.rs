@@ -154,7 +154,7 @@ impl Wrong {
             Outcome::Claimed(granted) => {
                 let told = self
                     .grant(&asked, owner, granted.token(), granted.attempt())
-                    .with_lease(asked.lease)
+                    .with_lease(asked.terms.lease)
                     .with_checkpoint(granted.checkpoint().cloned())
                     .with_late_retry(granted.late_retry());
                 Outcome::Claimed(told)
