@@ -94,8 +94,9 @@ impl Gateway {
     }
 }
 
+/// Serves where `LISTEN` says, until it is interrupted.
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+pub async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let choice = |name: &str, default: &str| std::env::var(name).unwrap_or(default.to_owned());
     let store = Store::open_or_create(choice("STORE", "state/idempotency"))?;
     let mut gateway = Gateway::new(Duration::from_millis(300));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::StoreId;
 use crate::progress::{Observer, Progress};
-use crate::types::DropPolicy;
+use crate::types::{DropPolicy, Terms};
 
 /// When an outcome is told, relative to the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -228,6 +228,15 @@ impl Options {
         self
     }
 
+    /// How a claim and its record are kept under these terms, and these options where the terms
+    /// say nothing.
+    pub(crate) fn keep(&self, terms: &Terms) -> Result<KeptFor> {
+        let ttl_ms = check_duration("TTL", terms.ttl.unwrap_or(self.ttl))?;
+        let lease = terms.lease.or(self.lease);
+        let lease_ms = lease.map(|lease| check_duration("lease", lease)).transpose()?;
+        Ok(KeptFor { ttl_ms, lease_ms, policy: terms.on_drop.unwrap_or(self.on_drop) })
+    }
+
     pub(crate) fn validate(&self) -> Result<()> {
         check_duration("TTL", self.ttl)?;
         if let Some(lease) = self.lease {
@@ -271,6 +280,15 @@ impl Options {
     pub(crate) fn response_limit(&self, segment_bytes: u32) -> usize {
         self.max_response_bytes.min(segment_bytes as usize / 8)
     }
+}
+
+/// How a claim and its record are kept, with everything said.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeptFor {
+    pub(crate) ttl_ms: u64,
+    /// `None`: until the claim ends, or the process does.
+    pub(crate) lease_ms: Option<u64>,
+    pub(crate) policy: DropPolicy,
 }
 
 /// Checks a duration that a caller gave, and returns its milliseconds, at least 1.

@@ -34,7 +34,7 @@ impl Backend for Store {
         owner: OwnerId,
         request: ClaimRequest,
     ) -> impl Future<Output = Result<Outcome>> + Send {
-        let winner = Winner { owner, lease: request.lease.or(self.options().lease) };
+        let winner = Winner { owner, lease: request.terms.lease.or(self.options().lease) };
         let call = self.claim_as(owner, request);
         async move { Ok(winner.plain(call.await?)) }
     }
@@ -45,7 +45,7 @@ impl Backend for Store {
         request: ClaimRequest,
         limit: Duration,
     ) -> impl Future<Output = Result<Outcome>> + Send {
-        let winner = Winner { owner, lease: request.lease.or(self.options().lease) };
+        let winner = Winner { owner, lease: request.terms.lease.or(self.options().lease) };
         let call = self.claim_as(owner, request);
         async move {
             let outcome = match call.await? {

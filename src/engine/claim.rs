@@ -19,7 +19,7 @@ use super::signal::{Signal, Wakers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::log::{ClaimFrame, ClaimState, Frame};
-use crate::options::check_duration;
+use crate::options::KeptFor;
 use crate::sabotage::{self, Bug};
 use crate::types::{Caller, Checkpoint, ClaimRequest, Difference, DropPolicy};
 
@@ -101,10 +101,7 @@ enum Past {
 impl Engine {
     /// Checks a request and fills in the defaults. Decides nothing.
     pub(crate) fn open_claim(&self, request: ClaimRequest) -> Result<OpenClaim> {
-        let ttl_ms = check_duration("TTL", request.ttl.unwrap_or(self.options.ttl))?;
-        let lease = request.lease.or(self.options.lease);
-        let lease_ms = lease.map(|lease| check_duration("lease", lease)).transpose()?;
-        let policy = request.on_drop.unwrap_or(self.options.on_drop);
+        let KeptFor { ttl_ms, lease_ms, policy } = self.options.keep(&request.terms)?;
         let hash = self.hash(request.scope.as_bytes(), request.key.as_bytes());
         Ok(OpenClaim { request, hash, ttl_ms, lease_ms, policy })
     }

@@ -127,18 +127,11 @@ impl<B: Backend> Exchange<B> {
 
     fn request(&self, fingerprint: Fingerprint) -> ClaimRequest {
         let Keyed { scope, key, operation, rule } = &self.keyed;
-        let mut request = ClaimRequest::new(scope.clone(), key.clone())
+        ClaimRequest::new(scope.clone(), key.clone())
             .operation(operation.clone())
             .fingerprint(fingerprint)
-            .on_drop(rule.on_drop)
-            .caller(self.caller.clone());
-        if let Some(ttl) = rule.ttl {
-            request = request.ttl(ttl);
-        }
-        if let Some(lease) = rule.lease {
-            request = request.lease(lease);
-        }
-        request
+            .terms(rule.terms)
+            .caller(self.caller.clone())
     }
 
     /// The answer to an outcome that is not a claim.

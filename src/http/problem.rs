@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE, LINK, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE, HeaderName, LINK, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
@@ -15,6 +15,7 @@ use super::Profile;
 
 /// The type of a problem for which no documentation was given: this and the kind's name.
 const TYPE_PREFIX: &str = "urn:oncekey:problem:";
+const STRIPE_SHOULD_RETRY: HeaderName = HeaderName::from_static("stripe-should-retry");
 
 /// Why a request got no answer of the handler.
 ///
@@ -163,6 +164,21 @@ impl ProblemKind {
         }
     }
 
+    /// What Stripe's client libraries are told in `Stripe-Should-Retry`: whether the same request
+    /// may get another answer. `None` where that is not known.
+    fn should_retry(self) -> Option<bool> {
+        match self {
+            Self::InFlight
+            | Self::OutcomeUnknown
+            | Self::BodyTimeout
+            | Self::BodyUnreadable
+            | Self::StoreUnavailable
+            | Self::TooManyKeys => Some(true),
+            Self::HandlerFailed => None,
+            _ => Some(false),
+        }
+    }
+
     fn default_detail(self) -> &'static str {
         match self {
             Self::KeyMissing => "This operation requires the header Idempotency-Key.",
@@ -291,6 +307,10 @@ impl ProblemStyle {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some((_, link)) = &self.documentation {
             headers.insert(LINK, link.clone());
+        }
+        if let (Profile::Stripe, Some(retry)) = (self.profile, problem.kind.should_retry()) {
+            let value = if retry { "true" } else { "false" };
+            headers.insert(STRIPE_SHOULD_RETRY, HeaderValue::from_static(value));
         }
         if let Some(delay) = problem.retry_after {
             let seconds = u64::try_from(delay.as_millis().div_ceil(1000).max(1));

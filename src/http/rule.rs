@@ -8,7 +8,9 @@ use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode, response};
 
 use super::{FingerprintParts, HeaderPolicy, Profile, ResultPolicy};
-use crate::types::DropPolicy;
+use crate::error::Result;
+use crate::options::Options;
+use crate::types::{DropPolicy, Terms};
 
 const DEFAULT_WAIT: Duration = Duration::from_secs(2);
 const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -49,9 +51,7 @@ pub struct Rule {
     pub(crate) fingerprint: FingerprintParts,
     pub(crate) results: Option<ResultPolicy>,
     pub(crate) headers: HeaderPolicy,
-    pub(crate) on_drop: DropPolicy,
-    pub(crate) ttl: Option<Duration>,
-    pub(crate) lease: Option<Duration>,
+    pub(crate) terms: Terms,
     pub(crate) wait: Duration,
     pub(crate) handler_limit: Option<Duration>,
     pub(crate) body_timeout: Duration,
@@ -67,9 +67,7 @@ impl Default for Rule {
             fingerprint: FingerprintParts::default(),
             results: None,
             headers: HeaderPolicy::default(),
-            on_drop: DropPolicy::Unresolved,
-            ttl: None,
-            lease: None,
+            terms: Terms { on_drop: Some(DropPolicy::Unresolved), ..Terms::default() },
             wait: DEFAULT_WAIT,
             handler_limit: None,
             body_timeout: DEFAULT_BODY_TIMEOUT,
@@ -122,7 +120,7 @@ impl Rule {
     /// [downstream key](super::Attempt::downstream_key).
     #[must_use]
     pub fn on_drop(mut self, policy: DropPolicy) -> Self {
-        self.on_drop = policy;
+        self.terms.on_drop = Some(policy);
         self
     }
 
@@ -130,7 +128,7 @@ impl Rule {
     /// chosen.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = Some(ttl);
+        self.terms.ttl = Some(ttl);
         self
     }
 
@@ -138,7 +136,7 @@ impl Rule {
     /// It is renewed, three times in each lease, for as long as the handler runs.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.lease = Some(lease);
+        self.terms.lease = Some(lease);
         self
     }
 
@@ -192,6 +190,16 @@ impl Rule {
         self
     }
 
+    /// Whether a backend takes its TTL and its lease, for rules that come from a configuration. One
+    /// that is not taken is found out at each request otherwise, which is answered with 503.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a TTL or lease of zero or of more than
+    /// a hundred years.
+    pub fn check(&self) -> Result<()> {
+        Options::default().keep(&self.terms).map(drop)
+    }
+
     pub(crate) fn is_stream(&self, response: &response::Parts) -> bool {
         response.status == StatusCode::SWITCHING_PROTOCOLS || (self.is_stream)(response)
     }
@@ -218,9 +226,7 @@ impl fmt::Debug for Rule {
             .field("requirement", &self.requirement)
             .field("fingerprint", &self.fingerprint)
             .field("results", &self.results)
-            .field("on_drop", &self.on_drop)
-            .field("ttl", &self.ttl)
-            .field("lease", &self.lease)
+            .field("terms", &self.terms)
             .field("wait", &self.wait)
             .finish_non_exhaustive()
     }

@@ -109,7 +109,7 @@ impl Settings {
 
     /// Tells a client how long its response is kept, if that is configured.
     pub(crate) fn publish_retention(&self, rule: &Rule, headers: &mut HeaderMap) {
-        if let (Some(name), Some(ttl)) = (&self.retention_header, rule.ttl) {
+        if let (Some(name), Some(ttl)) = (&self.retention_header, rule.terms.ttl) {
             headers.insert(name.clone(), HeaderValue::from(ttl.as_secs()));
         }
     }

@@ -9,6 +9,7 @@ mod owner;
 mod policy;
 mod request;
 mod response;
+mod terms;
 mod text;
 
 pub use caller::Caller;
@@ -22,3 +23,4 @@ pub use owner::OwnerId;
 pub use policy::DropPolicy;
 pub use request::{ClaimRequest, RequestParts};
 pub use response::StoredResponse;
+pub(crate) use terms::Terms;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Caller, DropPolicy, Fingerprint, Key, OwnerId, Scope};
+use super::{Caller, DropPolicy, Fingerprint, Key, OwnerId, Scope, Terms};
 
 /// A request to execute a key: whose it is, what it would do, and how its record is to be kept.
 ///
@@ -23,9 +23,7 @@ pub struct ClaimRequest {
     pub(crate) operation: Option<Arc<str>>,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) caller: Option<Box<Caller>>,
-    pub(crate) ttl: Option<Duration>,
-    pub(crate) lease: Option<Duration>,
-    pub(crate) on_drop: Option<DropPolicy>,
+    pub(crate) terms: Terms,
     /// Who claims, if it claims without a guard.
     pub(crate) owner: Option<OwnerId>,
 }
@@ -64,9 +62,7 @@ impl ClaimRequest {
             operation: None,
             fingerprint: Fingerprint::EMPTY,
             caller: None,
-            ttl: None,
-            lease: None,
-            on_drop: None,
+            terms: Terms::default(),
             owner: None,
         }
     }
@@ -105,7 +101,7 @@ impl ClaimRequest {
     /// How long the record is replayed, counted from completion, in place of the store's default.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = Some(ttl);
+        self.terms.ttl = Some(ttl);
         self
     }
 
@@ -113,14 +109,21 @@ impl ClaimRequest {
     /// default.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.lease = Some(lease);
+        self.terms.lease = Some(lease);
         self
     }
 
     /// What becomes of the claim if it is dropped without an end, in place of the store's default.
     #[must_use]
     pub fn on_drop(mut self, policy: DropPolicy) -> Self {
-        self.on_drop = Some(policy);
+        self.terms.on_drop = Some(policy);
+        self
+    }
+
+    /// How the record is to be kept, all at once.
+    #[cfg(feature = "http")]
+    pub(crate) fn terms(mut self, terms: Terms) -> Self {
+        self.terms = terms;
         self
     }
 
@@ -133,9 +136,9 @@ impl ClaimRequest {
             operation: self.operation.as_deref(),
             fingerprint: &self.fingerprint,
             caller: self.caller.as_deref(),
-            ttl: self.ttl,
-            lease: self.lease,
-            on_drop: self.on_drop,
+            ttl: self.terms.ttl,
+            lease: self.terms.lease,
+            on_drop: self.terms.on_drop,
         }
     }
 }

@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::Bytes;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Request, Response};
+use axum::http::{Request, Response};
 use http_body_util::Full;
 use oncekey::http::{IdempotencyLayer, LayerBody};
 use oncekey::{Options, Scope, Store};
-use serde_json::Value;
 use tempfile::TempDir;
 use tower::{Layer, Service, ServiceExt};
+
+pub use crate::answer::{Answer, problem};
 
 pub type Sent = Request<Full<Bytes>>;
 pub type Reply = Response<Full<Bytes>>;
@@ -75,39 +76,6 @@ pub fn keyless(body: &str) -> Sent {
         .header("x-account", "acct")
         .body(Full::from(body.to_owned()))
         .expect("a request")
-}
-
-/// An answer that was read whole.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub trailers: Option<HeaderMap>,
-    pub body: Bytes,
-}
-
-impl Answer {
-    pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
-    }
-
-    pub fn is_replay(&self) -> bool {
-        self.header("idempotent-replayed") == "true"
-    }
-
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
-    }
-
-    /// The status and the name of a problem.
-    pub fn problem(&self) -> (u16, String) {
-        (self.status, self.json()["code"].as_str().unwrap_or_default().to_owned())
-    }
-}
-
-/// The problem of this status and name.
-pub fn problem(status: u16, name: &str) -> (u16, String) {
-    (status, name.to_owned())
 }
 
 pub async fn read<B>(response: Response<B>) -> Answer

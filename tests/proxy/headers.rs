@@ -2,9 +2,10 @@
 
 use std::io::Write;
 
+use crate::answer::{Answer, problem};
 use crate::process::Place;
 use crate::upstream::Upstream;
-use crate::wire::{charge, connect, problem, read_answer, try_send};
+use crate::wire::{charge, connect, try_send};
 
 const ANNA: (&str, &str) = ("Authorization", "Bearer sk_anna");
 
@@ -14,6 +15,7 @@ fn the_upstream_is_told_of_the_claim_by_the_proxy_alone() {
     let proxy = place.proxy(upstream.address, &[]);
     let forged = [
         ANNA,
+        ("Host", "api.example"),
         ("Idempotency-Key", "key"),
         ("Idempotency_Key", "other"),
         ("Oncekey-Attempt", "7"),
@@ -32,7 +34,8 @@ fn the_upstream_is_told_of_the_claim_by_the_proxy_alone() {
     let answer = try_send(proxy.clients, "POST", "/v1/charges", &forged, "{}").expect("an answer");
     assert_eq!(answer.status, 201, "{answer:?}");
     // Without a key as well.
-    try_send(proxy.clients, "GET", "/v1/charges", &forged[3..], "").expect("an answer");
+    try_send(proxy.clients, "GET", "/v1/charges", &[&forged[1..2], &forged[4..]].concat(), "")
+        .expect("an answer");
 
     let [keyed, keyless] = &upstream.seen()[..] else { panic!("two") };
     assert_eq!(keyed.all("oncekey-attempt"), ["1"]);
@@ -63,8 +66,7 @@ fn a_client_gets_the_upstreams_headers_but_for_those_of_its_connection() {
     let first = charge(proxy.clients, "/v1/charges", "key", "{}");
     let retry = charge(proxy.clients, "/v1/charges", "key", "{}");
     for answer in [&first, &retry] {
-        let many = answer.headers.iter().filter(|(name, _)| name == "x-many");
-        assert_eq!(many.map(|(_, value)| value.as_str()).collect::<Vec<_>>(), ["1", "2"]);
+        assert_eq!(answer.headers.get_all("x-many").iter().collect::<Vec<_>>(), ["1", "2"]);
         assert_eq!(answer.header("x-hop"), "");
     }
     // The upstream said that it was one; that is not for it to say.
@@ -111,6 +113,55 @@ fn a_store_is_not_served_under_scopes_of_another_kind() {
     assert!(charge(proxy.clients, "/v1/charges", "key", "{}").is_replay());
 }
 
+/// With the earlier secret told no retry is lost, and the scopes stay when it is not any more.
+#[test]
+fn a_secret_may_be_changed() {
+    let (place, upstream) = (Place::new(), Upstream::start());
+    let [old, new] = ["old", "new"].map(|name| place.file(name, &name.repeat(8)));
+    let changed = ["--secret-file", &new, "--earlier-secret-file", &old];
+    let ask = |flags: &[&str], key: &str| {
+        let proxy = place.proxy(upstream.address, flags);
+        let answer = charge(proxy.clients, "/v1/charges", key, "{}");
+        let other = charge(proxy.clients, "/v1/charges", key, "{\"amount\": 2}");
+        assert_eq!(other.problem(), problem(422, "key-reused"));
+        answer
+    };
+    assert!(!ask(&["--secret-file", &old], "first").is_replay());
+    assert!(ask(&changed, "first").is_replay());
+    assert!(!ask(&changed, "second").is_replay());
+    let alone = &["--secret-file", &new][..];
+    assert!(ask(alone, "second").is_replay());
+    // What only the earlier secret could tell apart is refused, not executed again.
+    assert_eq!(ask(alone, "first").problem(), problem(422, "key-reused"));
+    assert_eq!(upstream.count(), 2);
+}
+
+#[test]
+fn how_long_responses_are_kept_is_told() {
+    let (place, upstream) = (Place::new(), Upstream::start());
+    let config = place.file(
+        "proxy.toml",
+        "retention-header = 'idempotency-retention'\ndocumentation = 'https://a.example/keys'\n\
+         [[routes]]\npath = '/v1/charges'\nrule = { ttl = '1h' }\n",
+    );
+    let proxy = place.proxy(upstream.address, &["--config", &config]);
+    for (path, told) in [("/v1/charges", "3600"), ("/v1/refunds", "86400")] {
+        for _ in 0..2 {
+            let answer = charge(proxy.clients, path, path, "{}");
+            assert_eq!(answer.header("idempotency-retention"), told);
+        }
+    }
+    // Every problem has the link, also one of the proxy's own.
+    for problem in [
+        charge(proxy.clients, "/v1/charges", "/v1/charges", "{\"amount\": 2}"),
+        charge(proxy.clients, "/hang-up", "key", "{}"),
+    ] {
+        assert_eq!(problem.header("link"), "<https://a.example/keys>; rel=\"describedby\"");
+        let kind = problem.json()["type"].as_str().expect("a type").to_owned();
+        assert!(kind.starts_with("https://a.example/keys#"), "{kind}");
+    }
+}
+
 #[test]
 fn the_stripe_profile_answers_as_stripe_does() {
     let (place, upstream) = (Place::new(), Upstream::start());
@@ -136,6 +187,42 @@ fn a_body_without_a_key_goes_on_as_it_comes() {
         upstream.wait_for_chunks(part);
     }
     socket.write_all(b"0\r\n\r\n").expect("sent");
-    assert_eq!(read_answer(&mut socket).expect("an answer").status, 201);
+    assert_eq!(Answer::read(&mut socket).expect("an answer").status, 201);
     assert_eq!(upstream.seen()[0].body, "hellohellohello");
+}
+
+#[test]
+fn which_keys_are_taken_and_which_headers_replayed_is_configured() {
+    let (place, upstream) = (Place::new(), Upstream::start());
+    let config = place.file(
+        "proxy.toml",
+        "key-syntax = 'strict'\nkey-format = 'uuid'\n\
+         [rule]\nreplayed-headers = { without = ['x-many'] }\n",
+    );
+    let proxy = place.proxy(upstream.address, &["--config", &config]);
+    let uuid = "8e03978e-40d5-43e8-bc93-6894a57f9324";
+    for bad in [uuid, "\"order-1\""] {
+        let told = charge(proxy.clients, "/v1/charges", bad, "{}");
+        assert_eq!(told.problem(), problem(400, "key-malformed"), "{bad}");
+    }
+    let quoted = format!("\"{uuid}\"");
+    assert_eq!(charge(proxy.clients, "/v1/charges", &quoted, "{}").header("x-many"), "1");
+    let replay = charge(proxy.clients, "/v1/charges", &quoted, "{}");
+    assert_eq!((replay.is_replay(), replay.header("x-many")), (true, ""));
+    assert_eq!(upstream.count(), 1);
+}
+
+#[test]
+fn a_retry_that_comes_too_late_may_be_refused() {
+    let (place, upstream) = (Place::new(), Upstream::start());
+    let proxy = place.proxy(upstream.address, &["--ttl", "1ms", "--refuse-late-retries"]);
+    charge(proxy.clients, "/v1/charges", "key", "{}");
+    let late = loop {
+        let retry = charge(proxy.clients, "/v1/charges", "key", "{}");
+        if !retry.is_replay() {
+            break retry;
+        }
+    };
+    assert_eq!(late.problem(), problem(410, "key-expired"));
+    assert_eq!(upstream.count(), 1);
 }

@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::thread;
 
+use crate::answer::{Answer, problem};
 use crate::process::Place;
 use crate::upstream::Upstream;
-use crate::wire::{charge, connect, exchange, get, problem, read_answer, read_to_end};
+use crate::wire::{charge, connect, exchange, get, read_to_end, request};
 
 const HEAD: &str = "POST / HTTP/1.1\r\nHost: a\r\nAuthorization: a\r\nIdempotency-Key: k\r\n";
 
@@ -34,7 +35,7 @@ fn a_body_that_does_not_come_leaves_nothing_behind() {
     let proxy = place.proxy(upstream.address, &["--body-timeout", "300ms"]);
     let mut socket = connect(proxy.clients);
     socket.write_all(format!("{HEAD}Content-Length: 9\r\n\r\nhal").as_bytes()).expect("sent");
-    let answer = read_answer(&mut socket).expect("an answer");
+    let answer = Answer::read(&mut socket).expect("an answer");
     assert_eq!(answer.problem(), problem(408, "body-timeout"));
     assert_eq!(upstream.count(), 0);
     // The key is free.
@@ -68,12 +69,12 @@ fn clients_beyond_the_limit_wait_for_their_turn() {
     let held = [(); 2].map(|()| {
         let mut socket = connect(proxy.clients);
         socket.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
-        assert_eq!(read_answer(&mut socket).expect("an answer").status, 201);
+        assert_eq!(Answer::read(&mut socket).expect("an answer").status, 201);
         socket
     });
     let clients = proxy.clients;
     let waiting = thread::spawn(move || get(clients, "/"));
-    let metrics = String::from_utf8(get(proxy.admin, "/metrics").body).expect("UTF-8");
+    let metrics = get(proxy.admin, "/metrics").text();
     assert!(metrics.contains("oncekey_proxy_connections 2\n"), "{metrics}");
     assert_eq!(upstream.count(), 2);
     drop(held);
@@ -94,7 +95,7 @@ fn requests_of_clients_that_hung_up_count() {
     let clients = proxy.clients;
     let waiting = thread::spawn(move || charge(clients, "/v1/charges", "c", "{}"));
     let in_flight = |count| {
-        let metrics = String::from_utf8(get(proxy.admin, "/metrics").body).expect("UTF-8");
+        let metrics = get(proxy.admin, "/metrics").text();
         metrics.contains(&format!("oncekey_proxy_in_flight {count}\n"))
     };
     while !in_flight(1) {
@@ -108,9 +109,25 @@ fn requests_of_clients_that_hung_up_count() {
 #[test]
 fn a_scope_may_use_so_many_new_keys() {
     let (place, upstream) = (Place::new(), Upstream::start());
-    let proxy = place.proxy(upstream.address, &["--scope-keys-per-minute", "2"]);
-    let ask = |key| charge(proxy.clients, "/v1/charges", key, "{}");
-    assert_eq!([ask("a").status, ask("b").status, ask("a").status], [201; 3]);
-    assert_eq!(ask("c").problem(), problem(429, "too-many-keys"));
-    assert_eq!(upstream.count(), 2);
+    let proxy = place.proxy(upstream.address, &["--scope-keys-per-minute", "50"]);
+    let mut socket = connect(proxy.clients);
+    let mut ask = |scope, key: &str| {
+        let headers = [("Authorization", scope), ("Idempotency-Key", key)];
+        socket.write_all(&request("POST", "/v1/charges", &headers, "{}")).expect("sent");
+        Answer::read(&mut socket).expect("an answer")
+    };
+    for number in 0..2_000 {
+        let answer = ask("a", &format!("key-{number}"));
+        if number < 50 {
+            assert_eq!(answer.status, 201);
+        } else {
+            assert_eq!(answer.problem(), problem(429, "too-many-keys"));
+        }
+    }
+    assert_eq!(upstream.count(), 50);
+    // Its own keys are known still, and nobody else has less for it.
+    assert!(ask("a", "key-0").is_replay());
+    assert_eq!(ask("b", "key-0").status, 201);
+    let metrics = get(proxy.admin, "/metrics").text();
+    assert!(metrics.contains("oncekey_claims_in_flight 0\n"), "{metrics}");
 }

@@ -2,10 +2,14 @@
 //! processes that are killed.
 #![allow(clippy::disallowed_methods, reason = "a test is a user of the library, not its engine")]
 
+#[path = "../support/answer.rs"]
+mod answer;
+mod framing;
 mod headers;
 mod hostile;
 mod limits;
 mod operator;
+#[path = "../support/process.rs"]
 mod process;
 mod python;
 mod unknown;

@@ -5,9 +5,10 @@ use std::thread;
 
 use serde_json::Value;
 
+use crate::answer::Answer;
 use crate::process::{Place, Proxy};
 use crate::upstream::Upstream;
-use crate::wire::{Answer, charge, connect, get, request, try_charge, try_send};
+use crate::wire::{charge, connect, get, request, try_charge, try_send};
 
 /// What waits for somebody.
 pub fn unresolved(proxy: &Proxy) -> Vec<Value> {
@@ -82,7 +83,7 @@ fn the_log_has_the_outcomes_and_no_credentials() {
     }
     charge(proxy.clients, "/hang-up", "lost", "{}");
     get(proxy.clients, "/v1/charges");
-    let metrics = String::from_utf8(get(proxy.admin, "/metrics").body).expect("UTF-8");
+    let metrics = get(proxy.admin, "/metrics").text();
     for (outcome, count) in
         [("executed", 1), ("replayed", 1), ("upstream-hung-up", 1), ("passed", 1)]
     {
@@ -118,6 +119,13 @@ fn records_are_not_for_browsers_nor_for_who_lacks_the_token() {
     let proxy = place.proxy(upstream.address, &[]);
     assert_eq!(ask(&proxy, &[]), 200);
     assert_eq!(ask(&proxy, &[("Origin", "http://127.0.0.1")]), 403);
+    // A page whose name leads here (DNS rebinding) sends no `Origin` with a GET, but its name.
+    for host in ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "8.8.8.8", ""] {
+        assert_eq!(ask(&proxy, &[("Host", host)]), 403, "{host:?}");
+    }
+    for host in ["localhost:8081", "127.0.0.1:1", "[::1]", "LOCALHOST"] {
+        assert_eq!(ask(&proxy, &[("Host", host)]), 200, "{host:?}");
+    }
     let order = try_send(proxy.admin, "POST", "/resolve", &[], "{}").expect("an answer");
     assert_eq!(order.status, 415);
     assert_eq!(get(proxy.admin, "/other").status, 404);
@@ -126,7 +134,9 @@ fn records_are_not_for_browsers_nor_for_who_lacks_the_token() {
     let proxy = place.proxy(upstream.address, &["--admin-token-file", &token]);
     assert_eq!(ask(&proxy, &[]), 403);
     assert_eq!(ask(&proxy, &[("Authorization", "Bearer 0123456789abcdeg")]), 403);
-    assert_eq!(ask(&proxy, &[("Authorization", "Bearer 0123456789abcdef")]), 200);
+    let token = ("Authorization", "Bearer 0123456789abcdef");
+    assert_eq!(ask(&proxy, &[token]), 200);
+    assert_eq!(ask(&proxy, &[token, ("Host", "admin.example")]), 200);
     assert_eq!(get(proxy.admin, "/metrics").status, 200);
 }
 
@@ -155,7 +165,7 @@ fn an_order_that_makes_no_sense_changes_nothing() {
 
 #[test]
 fn a_proxy_that_cannot_run_says_why() {
-    let (place, upstream) = (Place::new(), Upstream::start());
+    let (place, upstream) = (Place::empty(), Upstream::start());
     let typo = place.file("typo.toml", "lisen = '127.0.0.1:1'");
     let good = place.file("good.toml", "[rule]\nttl = '1h'");
     let short = place.file("short", "abc");

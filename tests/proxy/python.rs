@@ -4,8 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
+use crate::answer::problem;
 use crate::process::Place;
-use crate::wire::{charge, get, problem};
+use crate::wire::{charge, get};
 
 const SERVICE: &str = r#"
 import http.server, json
@@ -65,7 +66,7 @@ fn a_service_in_python_charges_once() {
         eprintln!("skipped: there is no python3");
         return;
     };
-    let place = Place::new();
+    let place = Place::empty();
     let proxy = place.proxy(service.address, &[]);
     let first = charge(proxy.clients, "/v1/charges", "key", "{\"amount\": 5}");
     assert_eq!((first.status, &first.json()["charge"]), (201, &1.into()));

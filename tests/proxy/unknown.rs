@@ -2,10 +2,11 @@
 
 use std::thread;
 
+use crate::answer::problem;
 use crate::operator::{resolve, unresolved};
 use crate::process::Place;
 use crate::upstream::Upstream;
-use crate::wire::{charge, problem, try_charge};
+use crate::wire::{charge, try_charge};
 
 #[test]
 fn a_request_is_sent_once_and_every_retry_gets_its_response() {

@@ -6,6 +6,35 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use crate::wire::LONG;
 
+/// What is answered word for word.
+const ANSWERS: [(&str, &[u8]); 6] = [
+    (
+        "/two-lengths",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n\
+        3\r\nabc\r\n0\r\n\r\n",
+    ),
+    ("/coded", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
+    (
+        "/switches",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nx",
+    ),
+    (
+        "/informs",
+        b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n\
+        HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    ),
+    (
+        "/says-more",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok\
+        HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+    ),
+    (
+        "/trailers",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\
+        Idempotent-Replayed: true\r\nX-Trailer: 1\r\n\r\n",
+    ),
+];
+
 /// A request as it arrived.
 #[derive(Debug, Clone)]
 pub struct Seen {
@@ -110,6 +139,9 @@ impl Upstream {
             }
             "/gate" => self.wait_until(|state| state.gate_is_open),
             _ => {}
+        }
+        if let Some((_, answer)) = ANSWERS.iter().find(|(of, _)| *of == path) {
+            return socket.write_all(answer).ok();
         }
         if let Some(told) = path.strip_prefix("/lookup/") {
             let head = format!("HTTP/1.1 201 Created\r\nOncekey-Executed: {told}\r\n");

@@ -4,44 +4,10 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use serde_json::Value;
+use crate::answer::Answer;
 
 /// Longer than anything here takes.
 pub const LONG: Duration = Duration::from_secs(30);
-
-/// What came back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    pub status: u16,
-    /// With their names in lower case.
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
-}
-
-impl Answer {
-    pub fn header(&self, name: &str) -> &str {
-        let found = self.headers.iter().find(|(other, _)| other == name);
-        found.map_or("", |(_, value)| value)
-    }
-
-    pub fn is_replay(&self) -> bool {
-        self.header("idempotent-replayed") == "true"
-    }
-
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
-    }
-
-    /// The status and the name of a problem.
-    pub fn problem(&self) -> (u16, String) {
-        (self.status, self.json()["code"].as_str().unwrap_or_default().to_owned())
-    }
-}
-
-/// The problem of this status and name.
-pub fn problem(status: u16, name: &str) -> (u16, String) {
-    (status, name.to_owned())
-}
 
 pub fn connect(address: SocketAddr) -> TcpStream {
     let socket = TcpStream::connect(address).expect("connected");
@@ -67,52 +33,6 @@ pub fn read_to_end(socket: &mut TcpStream) -> Vec<u8> {
     }
 }
 
-/// Reads one answer, and leaves the connection as it is.
-pub fn read_answer(socket: &mut TcpStream) -> Option<Answer> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        socket.read_exact(&mut byte).ok()?;
-        head.push(byte[0]);
-    }
-    let mut answer = parse_head(&head)?;
-    if answer.header("transfer-encoding") == "chunked" {
-        answer.body = read_chunks(socket)?;
-    } else {
-        answer.body = vec![0; answer.header("content-length").parse().ok()?];
-        socket.read_exact(&mut answer.body).ok()?;
-    }
-    Some(answer)
-}
-
-fn read_chunks(socket: &mut TcpStream) -> Option<Vec<u8>> {
-    let mut body = Vec::new();
-    loop {
-        let mut line = Vec::new();
-        while !line.ends_with(b"\r\n") {
-            let mut byte = [0];
-            socket.read_exact(&mut byte).ok()?;
-            line.push(byte[0]);
-        }
-        let size = usize::from_str_radix(std::str::from_utf8(&line).ok()?.trim(), 16).ok()?;
-        let mut chunk = vec![0; size + 2];
-        socket.read_exact(&mut chunk).ok()?;
-        if size == 0 {
-            return Some(body);
-        }
-        body.extend_from_slice(&chunk[..size]);
-    }
-}
-
-fn parse_head(head: &[u8]) -> Option<Answer> {
-    let text = String::from_utf8_lossy(head);
-    let mut lines = text.lines();
-    let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
-    let headers = lines.filter_map(|line| line.split_once(':'));
-    let headers = headers.map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()));
-    Some(Answer { status, headers: headers.collect(), body: Vec::new() })
-}
-
 /// A request, as text.
 pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     let mut text = format!("{method} {path} HTTP/1.1\r\n");
@@ -121,7 +41,7 @@ pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -
         text.push_str(&format!("{name}: {value}\r\n"));
     }
     if !has("host") {
-        text.push_str("Host: api.example\r\n");
+        text.push_str("Host: localhost\r\n");
     }
     if !body.is_empty() {
         text.push_str(&format!("Content-Length: {}\r\n", body.len()));
@@ -139,7 +59,7 @@ pub fn try_send(
 ) -> Option<Answer> {
     let mut socket = connect(address);
     socket.write_all(&request(method, path, headers, body)).ok()?;
-    read_answer(&mut socket)
+    Answer::read(&mut socket)
 }
 
 /// A charge of Anna's.

@@ -30,7 +30,7 @@ use crate::clock::{Clock, RealClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::expiry::{LeapRules, StoreClock};
 use crate::ids::{StoreTime, Token};
-use crate::options::{Options, check_duration};
+use crate::options::{KeptFor, Options, check_duration};
 use crate::store::{Entry, Record, Resolution, Unresolved};
 use crate::types::{Checkpoint, ClaimRequest, Key, Scope, StoredResponse};
 
@@ -206,10 +206,7 @@ impl Inner {
 
     fn asked(&self, owner: OwnerId, request: ClaimRequest) -> Result<Asked> {
         let options = &self.options;
-        let ttl_ms = check_duration("TTL", request.ttl.unwrap_or(options.ttl))?;
-        let lease = request.lease.or(options.lease);
-        let lease_ms = lease.map(|lease| check_duration("lease", lease)).transpose()?;
-        let policy = request.on_drop.unwrap_or(options.on_drop);
+        let KeptFor { ttl_ms, lease_ms, policy } = options.keep(&request.terms)?;
         let refuse_late = options.refuse_late_retries;
         Ok(Asked { request, owner, ttl_ms, lease_ms, policy, refuse_late })
     }

@@ -113,12 +113,16 @@ impl Wrong {
         (request.scope, request.key) = self.name(&request.scope, &request.key);
         match self.fault {
             Fault::Blind => request.fingerprint = Fingerprint::EMPTY,
-            Fault::ExpiresEarly => request.ttl = request.ttl.map(|ttl| (ttl - MS).max(MS)),
-            Fault::ExpiresLate => request.ttl = request.ttl.map(|ttl| ttl + MS),
-            Fault::LeaseTooShort => request.lease = request.lease.map(|lease| (lease - MS).max(MS)),
+            Fault::ExpiresEarly => {
+                request.terms.ttl = request.terms.ttl.map(|ttl| (ttl - MS).max(MS))
+            }
+            Fault::ExpiresLate => request.terms.ttl = request.terms.ttl.map(|ttl| ttl + MS),
+            Fault::LeaseTooShort => {
+                request.terms.lease = request.terms.lease.map(|lease| (lease - MS).max(MS))
+            }
             Fault::ZeroIsOne => {
-                request.ttl = request.ttl.map(|ttl| ttl.max(MS));
-                request.lease = request.lease.map(|lease| lease.max(MS));
+                request.terms.ttl = request.terms.ttl.map(|ttl| ttl.max(MS));
+                request.terms.lease = request.terms.lease.map(|lease| lease.max(MS));
             }
             _ => {}
         }
@@ -150,7 +154,7 @@ impl Wrong {
             Outcome::Claimed(granted) => {
                 let told = self
                     .grant(&asked, owner, granted.token(), granted.attempt())
-                    .with_lease(asked.lease)
+                    .with_lease(asked.terms.lease)
                     .with_checkpoint(granted.checkpoint().cloned())
                     .with_late_retry(granted.late_retry());
                 Outcome::Claimed(told)

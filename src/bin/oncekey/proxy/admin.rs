@@ -4,14 +4,15 @@
 //! for a browser, which would call it for any page.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, ORIGIN};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
+use hyper::http::uri::Authority;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use oncekey::Store;
 use serde_json::json;
@@ -93,7 +94,7 @@ impl Admin {
         if headers.contains_key(ORIGIN) {
             return false;
         }
-        let Some(token) = &self.token else { return self.is_local };
+        let Some(token) = &self.token else { return self.is_local && names_this_host(headers) };
         let given = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
         let given = given.and_then(|value| value.strip_prefix(b"Bearer "));
         // Hashes compare in constant time.
@@ -114,6 +115,15 @@ impl Admin {
             Err(Refusal { status, why }) => failed(status, &why),
         }
     }
+}
+
+/// Whether a request was sent to an address of this host, or to `localhost`. A page of a name that
+/// has been made to lead here is of the same origin to a browser, and sends that name.
+fn names_this_host(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(HOST) else { return true };
+    let Ok(authority) = Authority::try_from(host.as_bytes()) else { return false };
+    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
 fn failed(status: StatusCode, why: &str) -> Response<Full<Bytes>> {

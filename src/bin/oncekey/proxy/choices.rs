@@ -1,7 +1,6 @@
 //! What a proxy may be told, in one form for flags, environment and file: the first of them that
 //! says something counts.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,6 +9,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use jiff::{Span, SpanRelativeTo};
 use serde::Deserialize;
+
+use super::rule_choices::{RouteChoices, RuleChoices};
 
 /// A length of time as people write it: `30s`, `24h`, `7d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -46,147 +47,20 @@ pub(crate) enum ProfileName {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum RequirementName {
-    /// A request without a key is refused.
-    Required,
-    /// A request without a key passes.
-    Optional,
-    /// Keys are not looked at.
-    Off,
+pub(crate) enum KeySyntaxName {
+    /// A string in double quotes, or bare text, as many clients send it.
+    Lenient,
+    /// A string in double quotes, as the draft says.
+    Strict,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum OnTimeout {
-    /// The request may have been executed: it is not sent again until somebody resolves it.
-    Unresolved,
-    /// The upstream gives up what it does not answer in time: a retry is sent.
-    Released,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum ActionName {
-    Store,
-    Release,
-    Abandon,
-}
-
-/// What of a body counts: `bytes`, `json`, `ignored`, or JSON pointers.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case", untagged)]
-pub(crate) enum BodyName {
-    Fields(Vec<String>),
-    Word(BodyWord),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum BodyWord {
-    Bytes,
-    Json,
-    Ignored,
-}
-
-/// What makes two requests the same.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct FingerprintChoices {
-    pub(crate) body: Option<BodyName>,
-    pub(crate) query: Option<bool>,
-    pub(crate) headers: Vec<String>,
-}
-
-/// How requests are treated; of one route, or of all for which there is no other rule.
-#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct RuleChoices {
-    /// Whether a POST or PATCH needs a key [default: required; optional in the Stripe profile].
-    #[arg(long, env = "ONCEKEY_PROXY_REQUIREMENT", value_enum)]
-    pub(crate) requirement: Option<RequirementName>,
-
-    /// How long a response is replayed, from its completion on [default: 24h].
-    #[arg(long, value_name = "TIME", env = "ONCEKEY_PROXY_TTL")]
-    pub(crate) ttl: Option<Time>,
-
-    /// How long a claim stands when its attempt died; matters with --upstream-deduplicates.
-    #[arg(long, value_name = "TIME", env = "ONCEKEY_PROXY_LEASE")]
-    pub(crate) lease: Option<Time>,
-
-    /// How long a retry waits for the first request before it is a 409 [default: 2s].
-    #[arg(long, value_name = "TIME", env = "ONCEKEY_PROXY_WAIT")]
-    pub(crate) wait: Option<Time>,
-
-    /// How long the upstream may take to begin its answer, and between parts of it [default: 60s].
-    #[arg(long, value_name = "TIME", env = "ONCEKEY_PROXY_UPSTREAM_TIMEOUT")]
-    pub(crate) upstream_timeout: Option<Time>,
-
-    /// What becomes of a request whose upstream did not answer in time [default: unresolved].
-    #[arg(long, env = "ONCEKEY_PROXY_ON_TIMEOUT", value_enum)]
-    pub(crate) on_timeout: Option<OnTimeout>,
-
-    /// The upstream deduplicates by the header Oncekey-Downstream-Key: what ended with its effect
-    /// unknown is sent again.
-    #[arg(long, env = "ONCEKEY_PROXY_UPSTREAM_DEDUPLICATES", value_name = "BOOL",
-        num_args = 0..=1, default_missing_value = "true")]
-    pub(crate) upstream_deduplicates: Option<bool>,
-
-    /// The path at which the upstream says what became of a request, by the header
-    /// Oncekey-Downstream-Key; asked when the retry of an unresolved one comes.
-    #[arg(long, value_name = "PATH", env = "ONCEKEY_PROXY_LOOKUP")]
-    pub(crate) lookup: Option<String>,
-
-    /// How long the body of a request with a key may take to arrive [default: 30s].
-    #[arg(long, value_name = "TIME", env = "ONCEKEY_PROXY_BODY_TIMEOUT")]
-    pub(crate) body_timeout: Option<Time>,
-
-    /// The largest body of a request with a key, in bytes [default: 1 MiB].
-    #[arg(long, value_name = "BYTES", env = "ONCEKEY_PROXY_MAX_REQUEST_BYTES")]
-    pub(crate) max_request_bytes: Option<usize>,
-
-    /// The largest body of a response that is kept, in bytes [default: 1 MiB].
-    #[arg(long, value_name = "BYTES", env = "ONCEKEY_PROXY_MAX_RESPONSE_BYTES")]
-    pub(crate) max_response_bytes: Option<usize>,
-
-    /// In the file only.
-    #[arg(skip)]
-    pub(crate) fingerprint: Option<FingerprintChoices>,
-
-    /// In the file only: `2xx`, `429`, `503` ... to `store`, `release` or `abandon`.
-    #[arg(skip)]
-    pub(crate) results: BTreeMap<String, ActionName>,
-}
-
-impl RuleChoices {
-    /// These, and for what they do not say, the others.
-    pub(crate) fn or(self, other: &Self) -> Self {
-        let other = other.clone();
-        Self {
-            requirement: self.requirement.or(other.requirement),
-            ttl: self.ttl.or(other.ttl),
-            lease: self.lease.or(other.lease),
-            wait: self.wait.or(other.wait),
-            upstream_timeout: self.upstream_timeout.or(other.upstream_timeout),
-            on_timeout: self.on_timeout.or(other.on_timeout),
-            upstream_deduplicates: self.upstream_deduplicates.or(other.upstream_deduplicates),
-            lookup: self.lookup.or(other.lookup),
-            body_timeout: self.body_timeout.or(other.body_timeout),
-            max_request_bytes: self.max_request_bytes.or(other.max_request_bytes),
-            max_response_bytes: self.max_response_bytes.or(other.max_response_bytes),
-            fingerprint: self.fingerprint.or(other.fingerprint),
-            results: if self.results.is_empty() { other.results } else { self.results },
-        }
-    }
-}
-
-/// The rule of one route.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct RouteChoices {
-    pub(crate) method: Option<String>,
-    pub(crate) path: String,
-    #[serde(default)]
-    pub(crate) rule: RuleChoices,
+pub(crate) enum KeyFormatName {
+    /// Any text of 1 to 255 characters.
+    Any,
+    /// A UUID of 36 characters.
+    Uuid,
 }
 
 /// Everything that may be told.
@@ -228,6 +102,21 @@ pub(crate) struct Choices {
     #[arg(long, value_name = "FILE", env = "ONCEKEY_PROXY_SECRET_FILE")]
     pub(crate) secret_file: Option<PathBuf>,
 
+    /// A file with a secret that was in use before: requests of then are known still. Leave it away
+    /// once a TTL has gone by; several may be given.
+    #[arg(
+        long = "earlier-secret-file",
+        value_name = "FILE",
+        env = "ONCEKEY_PROXY_EARLIER_SECRET_FILE",
+        value_delimiter = ','
+    )]
+    pub(crate) earlier_secret_files: Vec<PathBuf>,
+
+    /// There was no secret before: requests of then are known still.
+    #[arg(long, env = "ONCEKEY_PROXY_EARLIER_WITHOUT_SECRET", value_name = "BOOL",
+        num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) earlier_without_secret: Option<bool>,
+
     /// Start although scopes are found in another way than before: every old key may run again.
     #[arg(long, env = "ONCEKEY_PROXY_ACCEPT_NEW_SCOPES", value_name = "BOOL",
         num_args = 0..=1, default_missing_value = "true")]
@@ -246,10 +135,28 @@ pub(crate) struct Choices {
     #[arg(long, value_name = "URL", env = "ONCEKEY_PROXY_DOCUMENTATION")]
     pub(crate) documentation: Option<String>,
 
+    /// The header that says for how many seconds a response is kept, on responses that are.
+    #[arg(long, value_name = "NAME", env = "ONCEKEY_PROXY_RETENTION_HEADER")]
+    pub(crate) retention_header: Option<String>,
+
     /// Keep what a proxy in front wrote into X-Forwarded-For and Forwarded, and add to it.
     #[arg(long, env = "ONCEKEY_PROXY_TRUST_FORWARDED", value_name = "BOOL",
         num_args = 0..=1, default_missing_value = "true")]
     pub(crate) trust_forwarded: Option<bool>,
+
+    /// How exactly a key must follow its syntax [default: lenient].
+    #[arg(long, env = "ONCEKEY_PROXY_KEY_SYNTAX", value_enum)]
+    pub(crate) key_syntax: Option<KeySyntaxName>,
+
+    /// What a key must look like [default: any].
+    #[arg(long, env = "ONCEKEY_PROXY_KEY_FORMAT", value_enum)]
+    pub(crate) key_format: Option<KeyFormatName>,
+
+    /// A retry that comes within 24 hours after its response has expired is told so (410), and not
+    /// sent.
+    #[arg(long, env = "ONCEKEY_PROXY_REFUSE_LATE_RETRIES", value_name = "BOOL",
+        num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) refuse_late_retries: Option<bool>,
 
     /// How many new keys a scope may use in a minute [default: no limit].
     #[arg(long, value_name = "N", env = "ONCEKEY_PROXY_SCOPE_KEYS_PER_MINUTE")]
@@ -292,7 +199,6 @@ pub(crate) struct Choices {
 impl Choices {
     /// These, and for what they do not say, those of a file.
     pub(crate) fn or(self, file: Self) -> Self {
-        let chosen = |own: Vec<String>, other| if own.is_empty() { other } else { own };
         Self {
             listen: self.listen.or(file.listen),
             upstream: self.upstream.or(file.upstream),
@@ -301,11 +207,17 @@ impl Choices {
             must_exist: self.must_exist.or(file.must_exist),
             profile: self.profile.or(file.profile),
             secret_file: self.secret_file.or(file.secret_file),
+            earlier_secret_files: chosen(self.earlier_secret_files, file.earlier_secret_files),
+            earlier_without_secret: self.earlier_without_secret.or(file.earlier_without_secret),
             accept_new_scopes: self.accept_new_scopes.or(file.accept_new_scopes),
             admin: self.admin.or(file.admin),
             admin_token_file: self.admin_token_file.or(file.admin_token_file),
             documentation: self.documentation.or(file.documentation),
+            retention_header: self.retention_header.or(file.retention_header),
             trust_forwarded: self.trust_forwarded.or(file.trust_forwarded),
+            key_syntax: self.key_syntax.or(file.key_syntax),
+            key_format: self.key_format.or(file.key_format),
+            refuse_late_retries: self.refuse_late_retries.or(file.refuse_late_retries),
             scope_keys_per_minute: self.scope_keys_per_minute.or(file.scope_keys_per_minute),
             max_connections: self.max_connections.or(file.max_connections),
             client_timeout: self.client_timeout.or(file.client_timeout),
@@ -317,6 +229,11 @@ impl Choices {
             routes: file.routes,
         }
     }
+}
+
+/// A list, and if it says nothing the other.
+fn chosen<T>(own: Vec<T>, other: Vec<T>) -> Vec<T> {
+    if own.is_empty() { other } else { own }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use hyper::header::{AUTHORIZATION, HOST, HeaderName};
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, Version};
 use oncekey::http::{
-    IDEMPOTENCY_KEY, IdempotencyLayer, IdempotencyService, Profile, Secret, UnresolvedRequest,
+    IDEMPOTENCY_KEY, IdempotencyLayer, IdempotencyService, Secret, UnresolvedRequest,
 };
 use oncekey::{Scope, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -29,7 +29,7 @@ use super::metrics::Metrics;
 use super::patient::{Broken, Patient};
 use super::scope::Scopes;
 use super::settings::Settings;
-use super::trouble::Trouble;
+use super::trouble::{Style, Trouble};
 use super::upstream::Upstream;
 use crate::failure::Result;
 
@@ -55,7 +55,7 @@ pub(crate) struct Front {
     room: Arc<Semaphore>,
     /// Headers that no other spelling may stand for.
     kept: Vec<HeaderName>,
-    profile: Profile,
+    style: Style,
     trust_forwarded: bool,
     metrics: Arc<Metrics>,
     log: Log,
@@ -74,12 +74,22 @@ impl Front {
         let mut layer =
             IdempotencyLayer::new(store, |request| request.extensions.get::<Scope>().cloned())
                 .profile(settings.profile)
+                .keys(settings.keys.clone())
                 .rule(settings.rule.clone());
         for route in &settings.routes {
             layer = layer.route(route.method.clone(), &route.path, route.rule.clone());
         }
         if let Some(secret) = &settings.secret {
             layer = layer.secret(Secret::derive(secret)?);
+        }
+        for earlier in &settings.earlier_secrets {
+            layer = match earlier {
+                Some(secret) => layer.earlier_secret(Secret::derive(secret)?),
+                None => layer.earlier_without_secret(),
+            };
+        }
+        if let Some(name) = &settings.retention_header {
+            layer = layer.retention_header(name.clone());
         }
         if let Some(url) = &settings.documentation {
             layer = layer.documentation(url)?;
@@ -93,7 +103,7 @@ impl Front {
             lookup,
             room: Arc::new(Semaphore::new(settings.max_connections)),
             kept,
-            profile: settings.profile,
+            style: settings.style(),
             trust_forwarded: settings.trust_forwarded,
             metrics,
             log,
@@ -133,7 +143,7 @@ impl Front {
     }
 
     fn tell(&self, trouble: Trouble) -> Response<Reply> {
-        let answer = trouble.answer(self.profile);
+        let answer = trouble.answer(&self.style);
         answer.map(|bytes| Full::new(bytes).map_err(|never| match never {}).boxed_unsync())
     }
 
@@ -147,6 +157,9 @@ impl Front {
             return Err(Trouble::Tunnel);
         }
         check_host(&request)?;
+        if !hop::is_chunked_or_plain(request.headers()) {
+            return Err(Trouble::CodingUnknown);
+        }
         let headers = request.headers_mut();
         hop::drop_hop_by_hop(headers);
         hop::drop_forged(headers, &self.kept);

@@ -35,9 +35,23 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     UPGRADE,
 ];
 
+/// Whether a message has no transfer coding but that of chunks, once. Another one would be taken
+/// off by nobody, since its name goes no further.
+pub(crate) fn is_chunked_or_plain(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter().map(HeaderValue::as_bytes);
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.trim_ascii().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
+}
+
 /// Drops what belongs to the connection that a message came by. Its length is kept: it is the
-/// message's.
+/// message's, unless chunks say another (RFC 9112, section 6.3).
 pub(crate) fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
     let values = headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes);
     let names = values.flat_map(|value| value.split(|byte| *byte == b','));
     let named: Vec<HeaderName> =
@@ -162,6 +176,26 @@ mod tests {
         let rest =
             headers(&[("authorization", "Bearer 1"), ("idempotency-key", "k"), ("host", "a")]);
         assert_eq!(all, rest);
+    }
+
+    #[test]
+    fn a_length_beside_chunks_goes_no_further() {
+        let mut all = headers(&[("content-length", "2"), ("transfer-encoding", "chunked")]);
+        drop_hop_by_hop(&mut all);
+        assert!(all.is_empty());
+    }
+
+    #[test]
+    fn chunks_are_the_only_coding() {
+        for good in [&[][..], &["chunked"], &["Chunked"]] {
+            let lines: Vec<_> = good.iter().map(|value| ("transfer-encoding", *value)).collect();
+            assert!(is_chunked_or_plain(&headers(&lines)), "{good:?}");
+        }
+        for bad in [&["gzip, chunked"][..], &["chunked, chunked"], &["identity", "chunked"], &[""]]
+        {
+            let lines: Vec<_> = bad.iter().map(|value| ("transfer-encoding", *value)).collect();
+            assert!(!is_chunked_or_plain(&headers(&lines)), "{bad:?}");
+        }
     }
 
     #[test]

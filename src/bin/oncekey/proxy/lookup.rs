@@ -69,6 +69,9 @@ impl Lookup {
 }
 
 async fn completed(response: Response<hyper::body::Incoming>) -> Option<Resolution> {
+    if !hop::is_chunked_or_plain(response.headers()) {
+        return None;
+    }
     let (mut head, body) = response.into_parts();
     let body = Limited::new(body, MAX_BODY_BYTES).collect().await.ok()?.to_bytes();
     hop::drop_hop_by_hop(&mut head.headers);

@@ -11,9 +11,11 @@ mod hop;
 mod listener;
 mod lookup;
 mod manner;
+mod mark;
 mod metrics;
 mod patient;
 mod resolve;
+mod rule_choices;
 mod scope;
 mod settings;
 mod stalling;
@@ -77,8 +79,8 @@ fn serve(settings: Settings) -> Result<u64> {
              credentials and bodies"
         );
     }
-    let scopes = Scopes::new(settings.scope_headers.clone(), secret, &store);
-    scopes.check(&store, settings.accept_new_scopes)?;
+    let (headers, earlier) = (settings.scope_headers.clone(), &settings.earlier_secrets);
+    let scopes = mark::scopes(&store, headers, secret, earlier, settings.accept_new_scopes)?;
     let (log, written) = Log::start(settings.access_log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.doing("starting the runtime")?;
@@ -90,7 +92,8 @@ fn serve(settings: Settings) -> Result<u64> {
 }
 
 fn open(settings: &Settings) -> Result<Store> {
-    let mut options = Options::new().lock_wait(LOCK_WAIT);
+    let mut options =
+        Options::new().lock_wait(LOCK_WAIT).refuse_late_retries(settings.refuse_late_retries);
     if let Some(keys) = settings.scope_keys_per_minute {
         options = options.scope_limit(keys, MINUTE);
     }

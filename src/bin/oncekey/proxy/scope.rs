@@ -1,23 +1,14 @@
 //! Whose request it is: a keyed digest of the headers that say so.
 //!
 //! The headers are credentials as a rule, so neither the store nor a log ever sees them. A digest
-//! under another secret, or of other headers, is another scope, under which every key would run
-//! again: the store keeps a mark of both, and a proxy that would change them does not start.
-
-use std::time::Duration;
+//! under another key, or of other headers, is another scope, under which everything would run
+//! again; that this does not happen is the part of the store's mark.
 
 use hyper::HeaderMap;
 use hyper::header::HeaderName;
-use oncekey::{ClaimRequest, DropPolicy, Key, Outcome, Scope, Store, StoredResponse};
+use oncekey::Scope;
 
-use crate::failure::{Failure, Result};
-
-const CONTEXT: &str = "oncekey proxy scope v1";
 const DIGEST_CHARS: usize = 40;
-/// No digest has this form.
-const MARK_SCOPE: &str = "oncekey-proxy";
-const MARK_KEY: &str = "scopes";
-const MARK_TTL: Duration = Duration::from_secs(90 * 365 * 24 * 3600);
 
 /// How scopes are found.
 #[derive(Clone)]
@@ -27,10 +18,8 @@ pub(crate) struct Scopes {
 }
 
 impl Scopes {
-    /// By these headers, keyed with the secret, or, without one, with what names the store.
-    pub(crate) fn new(headers: Vec<HeaderName>, secret: Option<&[u8]>, store: &Store) -> Self {
-        let id = store.id().to_string();
-        let key = blake3::derive_key(CONTEXT, secret.unwrap_or(id.as_bytes()));
+    /// By these headers, under a key.
+    pub(crate) fn new(headers: Vec<HeaderName>, key: [u8; 32]) -> Self {
         Self { headers, key }
     }
 
@@ -52,46 +41,13 @@ impl Scopes {
         Scope::new(digest.get(..DIGEST_CHARS)?).ok()
     }
 
-    /// Refuses a store whose keys belong to scopes that were found in another way.
-    pub(crate) fn check(&self, store: &Store, accept_new: bool) -> Result<()> {
-        let (scope, key) = (Scope::new(MARK_SCOPE)?, Key::new(MARK_KEY)?);
-        let request = ClaimRequest::new(scope.clone(), key.clone())
-            .payload(self.mark())
-            .on_drop(DropPolicy::Release)
-            .ttl(MARK_TTL);
-        match store.claim(request.clone()).wait()? {
-            Outcome::Replay(_) => return Ok(()),
-            Outcome::Claimed(claim) => return complete(claim),
-            Outcome::Mismatch(_) if accept_new => {}
-            Outcome::Mismatch(_) => {
-                return Err(Failure::new(
-                    "the keys of this store belong to scopes that were made with another secret \
-                     or of other headers: all would run again. Give those, or \
-                     --accept-new-scopes once nobody repeats an old request any more",
-                ));
-            }
-            _ => return Err(Failure::new("the store's mark of scopes is in use")),
-        }
-        store.forget(&scope, &key).wait()?;
-        match store.claim(request).wait()? {
-            Outcome::Claimed(claim) => complete(claim),
-            _ => Err(Failure::new("the store's mark of scopes is in use")),
-        }
-    }
-
-    fn mark(&self) -> [u8; 32] {
+    /// What tells these scopes from those of another key or of other headers.
+    pub(crate) fn mark(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         for name in &self.headers {
             add(&mut hasher, name.as_str().as_bytes());
         }
         *hasher.finalize().as_bytes()
-    }
-}
-
-fn complete(claim: oncekey::Claim) -> Result<()> {
-    match claim.complete(StoredResponse::new(&b""[..])).wait() {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Failure::new(format!("store: {error}"))),
     }
 }
 
@@ -104,9 +60,9 @@ fn add(hasher: &mut blake3::Hasher, bytes: &[u8]) {
 mod tests {
     use super::*;
 
-    fn scopes(names: &[&'static str], secret: &[u8]) -> Scopes {
+    fn scopes(names: &[&'static str], key: u8) -> Scopes {
         let headers = names.iter().copied().map(HeaderName::from_static).collect();
-        Scopes { headers, key: blake3::derive_key(CONTEXT, secret) }
+        Scopes::new(headers, [key; 32])
     }
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -119,14 +75,14 @@ mod tests {
 
     #[test]
     fn a_scope_never_shows_the_header() {
-        let scopes = scopes(&["authorization"], b"secret");
+        let scopes = scopes(&["authorization"], 1);
         let scope = scopes.of(&headers(&[("authorization", "Bearer sk_1")])).expect("a scope");
         assert_eq!(scope.as_str().len(), DIGEST_CHARS);
         assert!(scope.as_str().bytes().all(|byte| byte.is_ascii_hexdigit()));
     }
 
     #[test]
-    fn other_values_counts_headers_and_secrets_are_other_scopes() {
+    fn other_values_counts_headers_and_keys_are_other_scopes() {
         let lines: [&[(&str, &str)]; 4] = [
             &[("a", "1"), ("b", "2")],
             &[("a", "12"), ("b", "2")],
@@ -134,8 +90,8 @@ mod tests {
             &[("a", "1, 2"), ("b", "2")],
         ];
         let mut seen: Vec<Scope> = Vec::new();
-        for (names, secret) in [(&["a", "b"], b"x"), (&["b", "a"], b"x"), (&["a", "b"], b"y")] {
-            seen.extend(lines.iter().filter_map(|lines| scopes(names, secret).of(&headers(lines))));
+        for (names, key) in [(&["a", "b"], 1), (&["b", "a"], 1), (&["a", "b"], 2)] {
+            seen.extend(lines.iter().filter_map(|lines| scopes(names, key).of(&headers(lines))));
         }
         assert_eq!(seen.len(), 12);
         seen.sort();
@@ -145,24 +101,8 @@ mod tests {
 
     #[test]
     fn a_request_without_all_of_them_is_of_nobody() {
-        let scopes = scopes(&["a", "b"], b"x");
+        let scopes = scopes(&["a", "b"], 1);
         assert!(scopes.of(&headers(&[("a", "1")])).is_none());
         assert!(scopes.of(&headers(&[("a", "1"), ("b", "")])).is_none());
-    }
-
-    #[test]
-    fn a_store_is_not_opened_with_scopes_of_another_kind() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let store = Store::create(dir.path().join("state")).expect("a store");
-        let first = scopes(&["a"], b"x");
-        for _ in 0..2 {
-            first.check(&store, false).expect("the same");
-        }
-        let other = scopes(&["a"], b"y");
-        assert!(other.check(&store, false).is_err());
-        assert!(scopes(&["b"], b"x").check(&store, false).is_err());
-        other.check(&store, true).expect("accepted");
-        other.check(&store, false).expect("the same now");
-        assert!(first.check(&store, false).is_err());
     }
 }

@@ -9,16 +9,20 @@ use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::{Method, StatusCode, Uri};
 use oncekey::DropPolicy;
 use oncekey::http::{
-    Action, BodyPart, FingerprintParts, Profile, Requirement, ResultClass, ResultPolicy,
-    RoutePattern, Rule,
+    Action, BodyPart, FingerprintParts, HeaderPolicy, KeyFormat, KeyPolicy, KeySyntax, Profile,
+    Requirement, ResultClass, ResultPolicy, RoutePattern, Rule,
 };
 
-use super::choices::{
-    ActionName, BodyName, BodyWord, Choices, OnTimeout, ProfileName, RequirementName, RuleChoices,
-};
+use super::choices::{Choices, KeyFormatName, KeySyntaxName, ProfileName};
 use super::manner::{Manner, Manners};
+use super::rule_choices::{
+    ActionName, BodyName, BodyWord, OnTimeout, RequirementName, RuleChoices,
+};
+use super::trouble::Style;
 use crate::failure::{Doing, Failure, Result};
 
+/// The store's own, said here so that it can be told to clients.
+const DEFAULT_TTL: Duration = Duration::from_secs(24 * 3600);
 const DEFAULT_UPSTREAM_TIMEOUT: Duration = Duration::from_secs(60);
 const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
 const MIN_SECRET_BYTES: usize = 16;
@@ -36,8 +40,13 @@ pub(crate) struct Settings {
     pub(crate) must_exist: bool,
     pub(crate) profile: Profile,
     pub(crate) secret: Option<Vec<u8>>,
+    /// Those that were in use before; `None` where there was none.
+    pub(crate) earlier_secrets: Vec<Option<Vec<u8>>>,
+    pub(crate) retention_header: Option<HeaderName>,
     pub(crate) documentation: Option<String>,
     pub(crate) trust_forwarded: bool,
+    pub(crate) keys: KeyPolicy,
+    pub(crate) refuse_late_retries: bool,
     pub(crate) scope_keys_per_minute: Option<u64>,
     pub(crate) max_connections: usize,
     pub(crate) client_timeout: Duration,
@@ -68,6 +77,8 @@ impl Settings {
         let time = |time: Option<super::choices::Time>, default_s| {
             time.map_or(Duration::from_secs(default_s), |time| time.0)
         };
+        let earlier_secrets = earlier_secrets(&choices)?;
+        let keys = keys(&choices);
         let (mut routes, mut manners) = (Vec::new(), Vec::new());
         for route in &choices.routes {
             let rule = route.rule.clone().or(&choices.rule);
@@ -89,8 +100,12 @@ impl Settings {
             must_exist: choices.must_exist.unwrap_or(false),
             profile,
             secret: choices.secret_file.as_deref().map(secret).transpose()?,
+            earlier_secrets,
+            retention_header: choices.retention_header.as_deref().map(header_name).transpose()?,
             documentation: choices.documentation,
             trust_forwarded: choices.trust_forwarded.unwrap_or(false),
+            keys,
+            refuse_late_retries: choices.refuse_late_retries.unwrap_or(false),
             scope_keys_per_minute: choices.scope_keys_per_minute,
             max_connections: choices.max_connections.unwrap_or(1024).max(1),
             client_timeout: time(choices.client_timeout, 15),
@@ -102,6 +117,13 @@ impl Settings {
             manners: Manners::new(manners, manner(&choices.rule)?),
             routes,
         })
+    }
+}
+
+impl Settings {
+    /// How answers of the proxy's own are written.
+    pub(crate) fn style(&self) -> Style {
+        Style { profile: self.profile, documentation: self.documentation.clone() }
     }
 }
 
@@ -126,10 +148,12 @@ fn scope_headers(names: &[String]) -> Result<Vec<HeaderName>> {
             "--scope-header is missing: without it one caller would get another's responses",
         ));
     }
-    let parse = |name: &String| {
-        HeaderName::from_bytes(name.trim().as_bytes()).doing(format!("--scope-header {name:?}"))
-    };
-    names.iter().map(parse).collect()
+    names.iter().map(|name| header_name(name)).collect()
+}
+
+fn header_name(name: &str) -> Result<HeaderName> {
+    let parsed = HeaderName::from_bytes(name.trim().as_bytes());
+    parsed.doing(format!("{name:?} is no name of a header"))
 }
 
 fn read(file: &Path) -> Result<Vec<u8>> {
@@ -147,6 +171,27 @@ fn secret(file: &Path) -> Result<Vec<u8>> {
         )));
     }
     Ok(secret)
+}
+
+fn keys(choices: &Choices) -> KeyPolicy {
+    let syntax = match choices.key_syntax {
+        None | Some(KeySyntaxName::Lenient) => KeySyntax::Lenient,
+        Some(KeySyntaxName::Strict) => KeySyntax::Strict,
+    };
+    let format = match choices.key_format {
+        None | Some(KeyFormatName::Any) => KeyFormat::Any,
+        Some(KeyFormatName::Uuid) => KeyFormat::Uuid,
+    };
+    KeyPolicy::new().syntax(syntax).format(format)
+}
+
+fn earlier_secrets(choices: &Choices) -> Result<Vec<Option<Vec<u8>>>> {
+    let files = choices.earlier_secret_files.iter();
+    let mut earlier: Vec<_> = files.map(|file| secret(file).map(Some)).collect::<Result<_>>()?;
+    if choices.earlier_without_secret.unwrap_or(false) {
+        earlier.push(None);
+    }
+    Ok(earlier)
 }
 
 fn token(file: &Path) -> Result<String> {
@@ -186,9 +231,7 @@ fn rule(choices: &RuleChoices, profile: Profile) -> Result<Rule> {
             RequirementName::Off => Requirement::Off,
         });
     }
-    if let Some(ttl) = choices.ttl {
-        rule = rule.ttl(ttl.0);
-    }
+    rule = rule.ttl(choices.ttl.map_or(DEFAULT_TTL, |ttl| ttl.0));
     if let Some(lease) = choices.lease {
         rule = rule.lease(lease.0);
     }
@@ -204,7 +247,20 @@ fn rule(choices: &RuleChoices, profile: Profile) -> Result<Rule> {
     if let Some(bytes) = choices.max_response_bytes {
         rule = rule.max_response_bytes(bytes);
     }
-    Ok(rule.fingerprint(fingerprint(choices)?))
+    rule.check()?;
+    Ok(rule.fingerprint(fingerprint(choices)?).headers(headers(choices)?))
+}
+
+fn headers(choices: &RuleChoices) -> Result<HeaderPolicy> {
+    let mut policy = HeaderPolicy::new();
+    let Some(chosen) = &choices.replayed_headers else { return Ok(policy) };
+    let all = |names: &[String]| -> Result<Vec<HeaderName>> {
+        names.iter().map(|name| header_name(name)).collect()
+    };
+    if let Some(only) = &chosen.only {
+        policy = policy.only(all(only)?);
+    }
+    Ok(policy.without(all(&chosen.without)?))
 }
 
 fn fingerprint(choices: &RuleChoices) -> Result<FingerprintParts> {
@@ -269,7 +325,7 @@ mod tests {
         let settings = settings("").expect("good");
         let request = hyper::Request::post("/").body(()).expect("a request");
         assert_eq!(settings.manners.of(&request).on_timeout, Action::Abandon);
-        assert!(format!("{:?}", settings.rule).contains("on_drop: Unresolved"));
+        assert!(format!("{:?}", settings.rule).contains("on_drop: Some(Unresolved)"));
     }
 
     #[test]
@@ -291,7 +347,7 @@ mod tests {
         let request = hyper::Request::post("/v1/x").body(()).expect("a request");
         let manner = settings.manners.of(&request);
         assert_eq!((manner.limit, manner.on_timeout), (Duration::from_secs(5), Action::Release));
-        assert!(format!("{:?}", route.rule).contains("on_drop: Hold"));
+        assert!(format!("{:?}", route.rule).contains("on_drop: Some(Hold)"));
     }
 
     #[test]
@@ -301,6 +357,11 @@ mod tests {
             "[[routes]]\npath = '/'\nrule = { results = { 6xx = 'store' } }",
             "[rule]\nfingerprint = { headers = ['a b'] }",
             "[rule]\nlookup = 'idempotency'",
+            "[rule]\nttl = '0s'",
+            "[[routes]]\npath = '/'\nrule = { lease = '0s' }",
+            "retention-header = 'a b'",
+            "[rule]\nreplayed-headers = { without = ['a b'] }",
+            "earlier-secret-files = ['/nowhere']",
         ] {
             assert!(settings(bad).is_err(), "{bad}");
         }

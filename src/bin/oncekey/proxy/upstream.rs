@@ -19,7 +19,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use oncekey::DownstreamKey;
-use oncekey::http::{Action, Attempt, IDEMPOTENT_REPLAYED, LayerBody, Profile};
+use oncekey::http::{Action, Attempt, IDEMPOTENT_REPLAYED, LayerBody};
 use tower_service::Service;
 
 use super::front::Place;
@@ -27,7 +27,7 @@ use super::hop;
 use super::manner::Manners;
 use super::patient::{Broken, Patient};
 use super::settings::Settings;
-use super::trouble::Trouble;
+use super::trouble::{Style, Trouble};
 
 /// What the upstream, or the proxy in its place, answers with.
 pub(crate) type ReplyBody = UnsyncBoxBody<Bytes, Broken>;
@@ -49,7 +49,7 @@ pub(crate) struct Upstream {
 
 struct Shared {
     authority: hyper::http::uri::Authority,
-    profile: Profile,
+    style: Style,
     manners: Manners,
 }
 
@@ -65,7 +65,7 @@ impl Upstream {
         }
         let shared = Shared {
             authority: settings.upstream.clone(),
-            profile: settings.profile,
+            style: settings.style(),
             manners: settings.manners.clone(),
         };
         Self { client: builder.build(connector), shared: Arc::new(shared) }
@@ -121,7 +121,7 @@ impl Shared {
     }
 
     fn fail(&self, trouble: Trouble, action: Action) -> Response<ReplyBody> {
-        let answer = trouble.answer(self.profile);
+        let answer = trouble.answer(&self.style);
         let mut reply =
             answer.map(|bytes| Full::new(bytes).map_err(|never| match never {}).boxed_unsync());
         reply.extensions_mut().insert(action);
@@ -133,6 +133,9 @@ impl Shared {
 fn checked<B>(mut response: Response<B>) -> Option<Response<B>> {
     let status = response.status();
     if status == StatusCode::SWITCHING_PROTOCOLS || status.as_u16() >= 600 {
+        return None;
+    }
+    if !hop::is_chunked_or_plain(response.headers()) {
         return None;
     }
     *response.version_mut() = Version::HTTP_11;

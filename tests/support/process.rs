@@ -1,11 +1,15 @@
 //! The proxy as a process: started, asked, stopped, killed.
 
+#![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::disallowed_methods, reason = "a test is a user of the library, not its engine")]
+
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::JoinHandle;
 
+use oncekey::Options;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -15,7 +19,16 @@ pub struct Place {
 }
 
 impl Place {
+    /// With a store of small segments: a proxy is ready a second earlier than where it fills those
+    /// of a store of its own.
     pub fn new() -> Self {
+        let place = Self::empty();
+        let store = Options::new().segment_bytes(4 << 20).create(place.store()).expect("a store");
+        drop(store);
+        place
+    }
+
+    pub fn empty() -> Self {
         Self { dir: tempfile::tempdir().expect("a directory") }
     }
 
