@@ -33,6 +33,7 @@ mod late_runs;
 mod limits;
 mod lookup;
 mod pace;
+mod patience;
 mod pause;
 mod poison;
 #[cfg(any(test, feature = "simulation"))]
@@ -87,6 +88,7 @@ use catalog::Catalog;
 use late::Late;
 use limits::Limits;
 use pace::Density;
+use patience::Patience;
 use poison::Poison;
 use queue::CommitQueue;
 use record_cache::RecordCache;
@@ -213,8 +215,8 @@ impl Engine {
                 manifest.base,
                 next_token,
                 manifest.ceiling,
-                parts.threads,
-                !sync_each,
+                (parts.threads, !sync_each),
+                Patience::new(parts.time.clock()),
             ),
             spares: Spares::default(),
             cache: RecordCache::new(parts.options.record_cache_bytes),

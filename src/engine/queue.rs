@@ -19,6 +19,7 @@ use std::thread::ThreadId;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::batch::{Batch, Effect, Ticket};
+use super::patience::Patience;
 use super::signal::{Wakers, wake_all};
 use super::wake_word::WakeWord;
 use crate::error::{Error, ErrorKind, Result};
@@ -37,6 +38,7 @@ pub(crate) struct CommitQueue {
     is_waking: AtomicBool,
     words: [WakeWord; 2],
     committer: WakeWord,
+    patience: Patience,
     base: StoreTime,
     /// The first token of the block that has not been promised on disk yet.
     ceiling: AtomicU64,
@@ -89,8 +91,8 @@ impl CommitQueue {
         base: StoreTime,
         next_token: Token,
         ceiling: Token,
-        has_committer: bool,
-        is_brief: bool,
+        (has_committer, is_brief): (bool, bool),
+        patience: Patience,
     ) -> Self {
         let mut filling = Batch::default();
         filling.reset(1);
@@ -113,6 +115,7 @@ impl CommitQueue {
             is_waking: AtomicBool::new(false),
             words: [WakeWord::new(), WakeWord::new()],
             committer: WakeWord::new(),
+            patience,
             base,
             ceiling: AtomicU64::new(ceiling.0),
             has_committer,
@@ -178,11 +181,9 @@ impl CommitQueue {
                 return turn;
             }
         } else if self.crowd.load(Ordering::Relaxed) >= CROWD {
-            for _ in 0..TURNS {
-                if self.fate(ticket).is_some() {
-                    return Turn::Look;
-                }
-                std::thread::yield_now();
+            let look = || self.fate(ticket).map(|_| Turn::Look);
+            if let Some(turn) = self.patience.give_way(TURNS, look) {
+                return turn;
             }
         }
         if self.may_lead(ticket) {
@@ -226,16 +227,12 @@ impl CommitQueue {
     /// Waits without sleeping for a batch that is only written, not synced: it takes about as long
     /// as putting a thread to sleep does.
     fn stay_awake(&self, ticket: Ticket) -> Option<Turn> {
-        for _ in 0..PATIENCE {
+        self.patience.give_way(PATIENCE, || {
             if self.fate(ticket).is_some() {
                 return Some(Turn::Look);
             }
-            if self.may_lead(ticket) {
-                return Some(Turn::Lead);
-            }
-            std::thread::yield_now();
-        }
-        None
+            self.may_lead(ticket).then_some(Turn::Lead)
+        })
     }
 
     /// Becomes the leader if there is something to write and nobody leads.
@@ -257,12 +254,8 @@ impl CommitQueue {
         if crowd < CROWD || self.is_brief {
             return;
         }
-        for _ in 0..2 * TURNS {
-            if self.gathered.load(Ordering::Relaxed) >= crowd {
-                return;
-            }
-            std::thread::yield_now();
-        }
+        let look = || (self.gathered.load(Ordering::Relaxed) >= crowd).then_some(());
+        let _ = self.patience.give_way(2 * TURNS, look);
     }
 
     /// The leader takes the batch that was filling. A new one begins to fill.
@@ -561,7 +554,8 @@ mod tests {
 
     #[test]
     fn a_thread_that_did_not_sleep_after_all_keeps_no_task_waiting() {
-        let queue = CommitQueue::new(StoreTime(0), Token(1), Token(100), true, false);
+        let patience = Patience::new(std::sync::Arc::new(crate::clock::SimClock::new(0)));
+        let queue = CommitQueue::new(StoreTime(0), Token(1), Token(100), (true, false), patience);
         let frame = Frame::Release { token: Token(1) };
         let push = || queue.lock().push(&frame, None).expect("queued");
         push();

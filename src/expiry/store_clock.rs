@@ -172,6 +172,11 @@ impl StoreClock {
         }
     }
 
+    /// The clock itself, for what has nothing to do with store time.
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
+    }
+
     /// Nanoseconds of the monotonic clock, to measure how long something took.
     #[cfg(feature = "metrics")]
     pub(crate) fn monotonic_ns(&self) -> u64 {
