@@ -6,5 +6,9 @@
 //! Left to others: the decisions themselves ([`crate::engine`]).
 
 mod event;
+#[cfg(any(test, feature = "synth"))]
+pub mod synth;
+mod verdict;
 
 pub use event::{Context, Event, EventId, EventKind, KeyFormat, KeyShape, Label};
+pub use verdict::{Classifier, Judgement, Reason, Reasons, Rules, Verdict};
