@@ -93,7 +93,7 @@ impl Policy {
         let jobs = [
             (Set::Tuning, Self::Queue),
             (Set::HeldOut, Self::Sidekiq),
-            (Set::HeldOut, Self::WorkManager),
+            (Set::Tuning, Self::WorkManager),
         ];
         Self::one_of(&jobs, set, dice)
     }

@@ -57,8 +57,12 @@ struct Seen {
     gap_ms: Option<u64>,
     /// Since the last try that was the holder's own.
     silence_ms: u64,
-    /// Whether that is so short that a change of party is believed.
-    is_fresh: bool,
+    /// Whether that is so short, or so much the next of a series, that a change of party is
+    /// believed.
+    is_believed: bool,
+    series: bool,
+    expected: bool,
+    answered: bool,
     /// How long the claim had been in flight, if one is met.
     flight_ms: Option<u64>,
     party: Comparison,
@@ -113,6 +117,8 @@ impl Classifier {
             _ => {
                 if let Some(past) = self.table.get_mut(event.key_hash) {
                     past.seen_at_ms = event.at.as_millis();
+                    past.was_slow |= event.kind == EventKind::Completed
+                        && event.duration_ms.is_some_and(|ms| ms >= self.rules.slow_ms);
                     past.let_go |= event.kind == EventKind::Dropped && past.is_of(event);
                 }
                 None
@@ -175,6 +181,14 @@ fn makes_a_claim(kind: EventKind) -> bool {
     matches!(kind, EventKind::TakenOver | EventKind::LateRetry)
 }
 
+/// Whether what is met was completed; what was not brings its sender back.
+fn has_ended_well(kind: EventKind) -> bool {
+    matches!(
+        kind,
+        EventKind::Replayed | EventKind::LateRetry | EventKind::Expired | EventKind::Mismatch
+    )
+}
+
 impl Seen {
     fn new(event: &Event, past: &Past, is_known: bool, rules: &Rules) -> Self {
         let at_ms = event.at.as_millis();
@@ -197,18 +211,35 @@ impl Seen {
         } else {
             event.age_ms.unwrap_or(0).max(gap_ms.unwrap_or(0))
         };
+        // Tries that come at growing intervals are a job's, wherever its workers run.
+        let series = is_known
+            && past.tries > 2
+            && gaps::is_growth(silence_ms, past.honest_gap_ms)
+            && silence_ms > rules.immediate_ms;
+        let expected = past.was_slow || !has_ended_well(event.kind);
         let time_points = match silence_ms {
+            _ if (series || expected) && party.is_other_network_alone() => 0,
             ms if ms >= rules.stale_ms => rules.stale_points,
             ms if ms >= rules.fresh_ms => rules.aged_points,
             _ => 0,
         };
-        let points =
-            if party.is_other() { party.points(rules).saturating_add(time_points) } else { 0 };
+        let answered = past.answered_other
+            && party.is_other()
+            && gap_ms.is_some_and(|gap_ms| gap_ms >= rules.fresh_ms);
+        let again_points = if answered { rules.answered_points } else { 0 };
+        let points = if party.is_other() {
+            party.points(rules).saturating_add(time_points).saturating_add(again_points)
+        } else {
+            0
+        };
         let mut seen = Self {
             arrived_ms,
             gap_ms,
             silence_ms,
-            is_fresh: silence_ms < rules.fresh_ms,
+            is_believed: series || silence_ms < rules.fresh_ms,
+            series,
+            expected,
+            answered,
             flight_ms,
             party,
             points,
@@ -238,6 +269,9 @@ impl Seen {
         reasons.add_if(kind == EventKind::TakenOver, Reason::TookOver);
         reasons.add_if(kind == EventKind::MetUnresolved, Reason::EffectUnknown);
         reasons.add_if(self.silence_ms >= rules.stale_ms, Reason::Stale);
+        reasons.add_if(self.series, Reason::Series);
+        reasons.add_if(self.expected, Reason::RetryExpected);
+        reasons.add_if(self.answered, Reason::AnsweredBefore);
         gaps::add_reasons(self.gap_ms, past.gap_ms, rules, reasons);
     }
 
@@ -258,8 +292,8 @@ impl Seen {
 
         let (verdict, score) = if event.kind == EventKind::Mismatch {
             (Verdict::KeyReuse, if self.party.is_other() { 90 } else { 100 })
-        } else if suspicious && !self.is_fresh {
-            (Verdict::SuspiciousReplay, self.points.min(100))
+        } else if suspicious && !self.is_believed {
+            (Verdict::SuspiciousReplay, self.points.clamp(1, 100))
         } else if reasons.contains(Reason::RecordExpired) {
             (Verdict::LateRetry, if self.party.is_other() { 60 } else { 95 })
         } else if burst || many {
@@ -279,6 +313,11 @@ impl Seen {
         let explained = if reasons.contains(Reason::GapLong) { 10 } else { 0 };
         (known - explained - self.points.min(50)).max(1)
     }
+}
+
+/// A gap as it is remembered: seven weeks and more are the same.
+fn short(gap_ms: u64) -> u32 {
+    u32::try_from(gap_ms).unwrap_or(UNKNOWN_MS - 1).min(UNKNOWN_MS - 1)
 }
 
 impl Past {
@@ -324,6 +363,7 @@ impl Past {
         let now_ms = event.at.as_millis();
         if self.tries > 1 {
             self.learn_gap(now_ms);
+            self.honest_gap_ms = short(now_ms.saturating_sub(self.honest_at_ms));
         }
         self.made_by = Some(event.id);
         self.token = event.token.map_or(0, |token| token.get());
@@ -334,12 +374,13 @@ impl Past {
         self.tried_at_ms = now_ms;
         self.honest_at_ms = now_ms;
         self.met = 0;
+        self.answered_other = false;
+        self.was_slow = false;
         self.let_go = false;
     }
 
     fn learn_gap(&mut self, now_ms: u64) {
-        let gap_ms = now_ms.saturating_sub(self.tried_at_ms);
-        self.gap_ms = u32::try_from(gap_ms).unwrap_or(UNKNOWN_MS - 1).min(UNKNOWN_MS - 1);
+        self.gap_ms = short(now_ms.saturating_sub(self.tried_at_ms));
     }
 
     /// What a try leaves behind.
@@ -356,12 +397,15 @@ impl Past {
             self.learn_gap(seen.arrived_ms);
         }
         self.tried_at_ms = seen.arrived_ms.max(self.tried_at_ms);
+        self.answered_other |=
+            event.kind == EventKind::Replayed && seen.party.is_other() && !seen.is_believed;
         self.met = self.met.saturating_add(u32::from(seen.flight_ms.is_some()));
         let honest =
             matches!(verdict, Verdict::LegitimateRetry | Verdict::Race | Verdict::AutomationLoop);
         // A party that changed is believed only while it is fresh: else whoever comes again and
         // again would be its own witness.
-        if honest && (seen.is_fresh || !seen.party.is_other()) {
+        if honest && (seen.is_believed || !seen.party.is_other()) {
+            self.honest_gap_ms = short(seen.silence_ms);
             self.honest_at_ms = seen.arrived_ms;
             self.last = Party::of(&event.context);
         }

@@ -72,6 +72,11 @@ impl Comparison {
         [self.client, self.network, self.agent].contains(&Part::Other)
     }
 
+    /// Whether the network is all that differs.
+    pub(super) fn is_other_network_alone(&self) -> bool {
+        self.network == Part::Other && self.client != Part::Other && self.agent != Part::Other
+    }
+
     pub(super) fn is_unknown(&self) -> bool {
         [self.client, self.network, self.agent].iter().all(|part| *part == Part::Unknown)
     }

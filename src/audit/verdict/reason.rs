@@ -34,6 +34,14 @@ pub enum Reason {
     EffectUnknown,
     /// The last honest try is too long ago for a backoff to explain a change of party.
     Stale,
+    /// The time since the last honest try is the one before times a factor: the next of a series of
+    /// tries that come at growing intervals, which explains even hours.
+    Series,
+    /// What was met did not end well, or took longer than clients wait: its sender had a reason to
+    /// come back.
+    RetryExpected,
+    /// Since its party changed it has been answered, and it asks again.
+    AnsweredBefore,
     /// The gap is shorter than any wait: sent again at once.
     GapImmediate,
     /// A first gap that a backoff or a timeout explains; a first gap tells no more.
@@ -58,7 +66,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order in which reports list them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::SameParty,
         Self::OtherClient,
         Self::OtherNetwork,
@@ -73,6 +81,9 @@ impl Reason {
         Self::TookOver,
         Self::EffectUnknown,
         Self::Stale,
+        Self::Series,
+        Self::RetryExpected,
+        Self::AnsweredBefore,
         Self::GapImmediate,
         Self::GapShort,
         Self::GapFixed,
@@ -103,6 +114,9 @@ impl Reason {
             Self::TookOver => "took_over",
             Self::EffectUnknown => "effect_unknown",
             Self::Stale => "stale",
+            Self::Series => "series",
+            Self::RetryExpected => "retry_expected",
+            Self::AnsweredBefore => "answered_before",
             Self::GapImmediate => "gap_immediate",
             Self::GapShort => "gap_short",
             Self::GapFixed => "gap_fixed",

@@ -19,12 +19,14 @@ pub struct Rules {
     pub(super) backoff_ms: u64,
     pub(super) fresh_ms: u64,
     pub(super) stale_ms: u64,
+    pub(super) slow_ms: u64,
     pub(super) unknown_party_ms: u64,
     pub(super) client_points: u32,
     pub(super) agent_points: u32,
     pub(super) network_points: u32,
     pub(super) aged_points: u32,
     pub(super) stale_points: u32,
+    pub(super) answered_points: u32,
     pub(super) suspicious_points: u32,
     pub(super) loop_burst: u32,
     pub(super) loop_period_ms: u64,
@@ -42,13 +44,15 @@ impl Rules {
             immediate_ms: 150,
             backoff_ms: 180_000,
             fresh_ms: 60_000,
-            stale_ms: 720_000,
+            stale_ms: 600_000,
+            slow_ms: 5_000,
             unknown_party_ms: 600_000,
             client_points: 50,
             agent_points: 40,
             network_points: 25,
             aged_points: 10,
             stale_points: 25,
+            answered_points: 15,
             suspicious_points: 50,
             loop_burst: 18,
             loop_period_ms: 1000,
@@ -96,11 +100,18 @@ impl Rules {
         self
     }
 
-    /// From which time after the last honest try another network alone is suspicious; 720,000
+    /// From which time after the last honest try another network alone is suspicious; 600,000
     /// unless chosen.
     #[must_use]
     pub const fn stale_ms(mut self, ms: u64) -> Self {
         self.stale_ms = ms;
+        self
+    }
+
+    /// From which duration of a claim its sender is expected to have given up; 5,000 unless chosen.
+    #[must_use]
+    pub const fn slow_ms(mut self, ms: u64) -> Self {
+        self.slow_ms = ms;
         self
     }
 
@@ -127,6 +138,14 @@ impl Rules {
     pub const fn time_points(mut self, aged: u32, stale: u32) -> Self {
         self.aged_points = aged;
         self.stale_points = stale;
+        self
+    }
+
+    /// The points of another party that was answered already and asks again when its answer is no
+    /// longer fresh; 15 unless chosen.
+    #[must_use]
+    pub const fn answered_points(mut self, points: u32) -> Self {
+        self.answered_points = points;
         self
     }
 

@@ -29,6 +29,8 @@ pub(super) struct Past {
     pub(super) tried_at_ms: u64,
     /// The last try of the holder or of one that was taken for it.
     pub(super) honest_at_ms: u64,
+    /// Between the last two of those.
+    pub(super) honest_gap_ms: u32,
     pub(super) holder: Party,
     pub(super) last: Party,
     /// Between the last two tries.
@@ -38,6 +40,10 @@ pub(super) struct Past {
     pub(super) tries: u32,
     /// How many met the claim that is in flight.
     pub(super) met: u32,
+    /// Whether a replay was given to a party that is not believed.
+    pub(super) answered_other: bool,
+    /// Whether the claim took longer than clients wait.
+    pub(super) was_slow: bool,
     /// Whether the holder let go of the claim, and its lease runs on.
     pub(super) let_go: bool,
     /// The verdict on the last try.
@@ -57,12 +63,15 @@ impl Past {
             seen_at_ms: now_ms,
             tried_at_ms: now_ms,
             honest_at_ms: now_ms,
+            honest_gap_ms: UNKNOWN_MS,
             holder: Party::NONE,
             last: Party::NONE,
             gap_ms: UNKNOWN_MS,
             heat: 0,
             tries: 0,
             met: 0,
+            answered_other: false,
+            was_slow: false,
             let_go: false,
             judged: None,
         }
