@@ -211,14 +211,16 @@ impl Seen {
         } else {
             event.age_ms.unwrap_or(0).max(gap_ms.unwrap_or(0))
         };
-        // Tries that come at growing intervals are a job's, wherever its workers run.
+        // Tries that come at growing intervals are a job's, wherever its workers run, and whichever
+        // version of the program they run by then.
         let series = is_known
             && past.tries > 2
             && gaps::is_growth(silence_ms, past.honest_gap_ms)
             && silence_ms > rules.immediate_ms;
         let expected = past.was_slow || !has_ended_well(event.kind);
         let time_points = match silence_ms {
-            _ if (series || expected) && party.is_other_network_alone() => 0,
+            _ if series && party.may_be_same_client() => 0,
+            _ if expected && party.is_other_network_alone() => 0,
             ms if ms >= rules.stale_ms => rules.stale_points,
             ms if ms >= rules.fresh_ms => rules.aged_points,
             _ => 0,

@@ -77,6 +77,11 @@ impl Comparison {
         self.network == Part::Other && self.client != Part::Other && self.agent != Part::Other
     }
 
+    /// Whether it may be the same client elsewhere, or its next version.
+    pub(super) fn may_be_same_client(&self) -> bool {
+        self.client != Part::Other
+    }
+
     pub(super) fn is_unknown(&self) -> bool {
         [self.client, self.network, self.agent].iter().all(|part| *part == Part::Unknown)
     }

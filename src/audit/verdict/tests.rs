@@ -181,6 +181,16 @@ fn who_is_answered_from_elsewhere_and_asks_again_is_suspicious() {
 }
 
 #[test]
+fn a_claim_that_took_long_brings_its_sender_back() {
+    let mut slow = event(9 * SECOND_MS, EventKind::Completed, home());
+    slow.duration_ms = Some(9 * SECOND_MS);
+    let back = event(HOUR_MS, EventKind::Replayed, party(1, 2, 1));
+    let judgement = last(&[event(0, EventKind::Claimed, home()), slow, back]);
+    assert_eq!(judgement.verdict, Verdict::LegitimateRetry);
+    has(judgement, &[Reason::RetryExpected]);
+}
+
+#[test]
 fn a_job_at_growing_intervals_may_run_anywhere() {
     let met = |at_ms, who| event(at_ms, EventKind::MetUnresolved, who);
     let judgement = after_completion(&[
@@ -190,6 +200,12 @@ fn a_job_at_growing_intervals_may_run_anywhere() {
     ]);
     assert_eq!(judgement.verdict, Verdict::LegitimateRetry);
     has(judgement, &[Reason::Series, Reason::OtherNetwork]);
+    let judgement = after_completion(&[
+        met(5 * MINUTE_MS, home()),
+        met(15 * MINUTE_MS, home()),
+        met(35 * MINUTE_MS, party(1, 1, 2)),
+    ]);
+    assert_eq!(judgement.verdict, Verdict::LegitimateRetry, "after a deploy");
 }
 
 #[test]
