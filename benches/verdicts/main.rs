@@ -1,5 +1,5 @@
-//! How right the audit's verdicts are, and how fast: precision and recall of each verdict on traffic
-//! whose truth is known, with policies and seeds that no threshold was chosen on.
+//! How right the audit's verdicts are, and how fast: precision and recall of each verdict on
+//! traffic whose truth is known, with policies and seeds that no threshold was chosen on.
 //!
 //! `cargo bench --bench verdicts --features synth -- [--seeds 8] [--events 1000000] [--tuning]
 //! [--misses] [--test]`. With `--misses` it says which scenarios the wrong verdicts came from;
@@ -50,8 +50,8 @@ impl Args {
         };
         let test = has("--test");
         Self {
-            seeds: number("--seeds", if test { 2 } else { 8 }),
-            events: number("--events", if test { 100_000 } else { 1_000_000 }) as usize,
+            seeds: number("--seeds", if test { 4 } else { 8 }),
+            events: number("--events", if test { 250_000 } else { 1_000_000 }) as usize,
             set: if has("--tuning") { Set::Tuning } else { Set::HeldOut },
             misses: has("--misses"),
             test,

@@ -29,7 +29,8 @@ pub(super) enum Policy {
     Grpc,
     /// gRPC before that change: random(0, that) (the earlier text of A6).
     GrpcFullJitter,
-    /// urllib3: no wait first, then factor × 2^n up to 120 s (`Retry.get_backoff_time`); factor 0.3.
+    /// urllib3: no wait first, then factor × 2^n up to 120 s (`Retry.get_backoff_time`);
+    /// factor 0.3.
     Urllib3,
     /// The same with factor 1 and up to 0.5 s of jitter (`backoff_jitter`).
     Urllib3Jitter,
@@ -41,8 +42,8 @@ pub(super) enum Policy {
     AxiosExponential,
     /// Polly: decorrelated jitter V2 (`Backoff.DecorrelatedJitterV2.cs`), a median of 1 s.
     Polly,
-    /// "Exponential Backoff And Jitter" (AWS Architecture Blog): random(base, 3 × the last), capped;
-    /// base 100 ms, cap 20 s.
+    /// "Exponential Backoff And Jitter" (AWS Architecture Blog): random(base, 3 × the last),
+    /// capped; base 100 ms, cap 20 s.
     Decorrelated,
     /// Google's HTTP client for Java, and the crate `backoff`: 0.5 s × 1.5^n, plus or minus a half,
     /// up to a minute, for a quarter of an hour (`ExponentialBackOff`).
@@ -106,8 +107,8 @@ impl Policy {
 
     /// Whether it tries again when the key is in flight (409, or what stands for it).
     ///
-    /// Stripe's retry every 409, the AWS SDKs `PriorRequestNotComplete`, gRPC what is `UNAVAILABLE`;
-    /// jobs, Resilience4j and a backoff of one's own retry every failure. The others retry only
+    /// Stripe's retry every 409, the AWS SDKs `PriorRequestNotComplete`, gRPC what is
+    /// `UNAVAILABLE`; jobs, Resilience4j and a backoff of one's own retry every failure. The others retry only
     /// server errors unless they are told otherwise.
     pub(super) fn retries_conflicts(self) -> bool {
         !matches!(

@@ -4,8 +4,8 @@
 //! same events in the same order give the same verdicts, and no key's verdict depends on another's.
 //! It judges; it never blocks, and it never changes what the store answered.
 //!
-//! `docs/verdicts.md` says how each rule is derived, what it was measured to reach, and what no rule
-//! can tell.
+//! `docs/verdicts.md` says how each rule is derived, what it was measured to reach, and what no
+//! rule can tell.
 //!
 //! Left to others: what makes events (the engine) and what is counted over them (reports).
 

@@ -61,7 +61,7 @@ impl Rules {
         }
     }
 
-    /// How many keys are remembered, at about a hundred bytes each: rounded up to a power of two,
+    /// How many keys are remembered, at most 136 bytes each: rounded up to a power of two,
     /// from 64 to 16,777,216; 131,072 unless chosen. The oldest of a group of eight makes room.
     #[must_use]
     pub const fn remembered_keys(mut self, keys: usize) -> Self {
@@ -123,7 +123,8 @@ impl Rules {
         self
     }
 
-    /// The points of another client, another agent and another network; 50, 40 and 25 unless chosen.
+    /// The points of another client, another agent and another network; 50, 40 and 25 unless
+    /// chosen.
     #[must_use]
     pub const fn party_points(mut self, client: u32, agent: u32, network: u32) -> Self {
         self.client_points = client;

@@ -50,7 +50,7 @@ pub(super) struct Past {
     pub(super) judged: Option<(Verdict, Reasons, u8)>,
 }
 
-// Documented as "about a hundred bytes".
+// Documented as at most 136 bytes, with the hash.
 const _: () = assert!(size_of::<Past>() <= 128);
 
 impl Past {
