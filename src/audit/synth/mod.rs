@@ -43,7 +43,7 @@ impl Set {
     const fn salt(self) -> u64 {
         match self {
             Self::Tuning => 0x7475_6e69_6e67,
-            Self::HeldOut => 0x6865_6c64_6f75_74,
+            Self::HeldOut => 0x0068_656c_646f_7574,
         }
     }
 }
