@@ -108,8 +108,8 @@ impl Policy {
     /// Whether it tries again when the key is in flight (409, or what stands for it).
     ///
     /// Stripe's retry every 409, the AWS SDKs `PriorRequestNotComplete`, gRPC what is
-    /// `UNAVAILABLE`; jobs, Resilience4j and a backoff of one's own retry every failure. The others retry only
-    /// server errors unless they are told otherwise.
+    /// `UNAVAILABLE`; jobs, Resilience4j and a backoff of one's own retry every failure. The
+    /// others retry only server errors unless they are told otherwise.
     pub(super) fn retries_conflicts(self) -> bool {
         !matches!(
             self,
