@@ -3,7 +3,7 @@
 //! Nothing here delays or fails a request (promise 9): what cannot be taken in time is dropped and
 //! counted.
 //!
-//! Left to others: the decisions themselves ([`crate::engine`]).
+//! Left to others: the decisions themselves (the engine).
 
 mod event;
 #[cfg(any(test, feature = "synth"))]
