@@ -21,7 +21,7 @@ const UNFINISHED: [&str; 6] = [
     concat!("XX", "X"),
 ];
 
-const DOCUMENTS: [&str; 13] = [
+const DOCUMENTS: [&str; 14] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -35,6 +35,7 @@ const DOCUMENTS: [&str; 13] = [
     "docs/metrics.md",
     "docs/proxy.md",
     "docs/testing.md",
+    "docs/verdicts.md",
 ];
 
 /// What was found wrong, all of it told at once.

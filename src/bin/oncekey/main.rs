@@ -7,6 +7,7 @@
     reason = "the program is a user of the library: the seams of its engine do not bind it"
 )]
 
+mod audit;
 mod demo;
 mod failure;
 mod inspect;
@@ -33,6 +34,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Audit(audit::Args),
     Demo(demo::Args),
     Inspect(inspect::Args),
     #[cfg(feature = "proxy")]
@@ -47,6 +49,7 @@ enum Command {
 
 fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Audit(args) => audit::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Inspect(args) => inspect::run(args),
         #[cfg(feature = "proxy")]

@@ -1,0 +1,27 @@
+//! `oncekey audit`: commands about what stores decided. One file, or folder, each.
+
+mod synth;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+/// Ask what stores decided, and why.
+#[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Synth(synth::Args),
+}
+
+/// Runs one of the commands.
+pub(crate) fn run(args: Args) -> ExitCode {
+    match args.command {
+        Command::Synth(args) => synth::run(args),
+    }
+}
