@@ -3,8 +3,36 @@
 //! Nothing here delays or fails a request (promise 9): what cannot be taken in time is dropped and
 //! counted.
 //!
+//! | file | what |
+//! | --- | --- |
+//! | `event.rs` | a decision, as the trail keeps it |
+//! | `draft.rs`, `ring.rs` | what a decision hands over, and the way to the audit thread |
+//! | `auditor.rs`, `keeper.rs` | the engine's side of it, and the thread's |
+//! | `label.rs`, `shape.rs`, `recent.rs` | what stands for texts and keys; when a key was asked for |
+//! | `trail/` | events on disk |
+//! | `options.rs` | what is kept |
+//!
 //! Left to others: the decisions themselves ([`crate::engine`]).
 
-mod event;
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
 
+mod auditor;
+mod draft;
+mod event;
+mod keeper;
+mod label;
+mod options;
+mod recent;
+mod ring;
+mod shape;
+mod trail;
+
+pub(crate) use auditor::{Auditor, Ground};
+pub(crate) use draft::{Draft, DraftKey, Holder};
 pub use event::{Context, Event, EventId, EventKind, KeyFormat, KeyShape, Label};
+pub(crate) use label::Digest;
+pub use options::{Audit, Privacy};
+pub use trail::{Damage, Gap, Trail, TrailItem};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::batch::Ticket;
 use super::lookup::Spot;
 use super::signal::{Signal, Wakers};
+use crate::audit::Digest;
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::log::{ClaimFrame, ClaimState};
 use crate::types::{
@@ -28,7 +29,11 @@ pub(crate) struct Flight {
     pub(crate) policy: DropPolicy,
     pub(crate) state: State,
     pub(crate) checkpoint: Option<Checkpoint>,
-    pub(crate) caller: Option<Box<Caller>>,
+    /// What is being done, as far as the audit wants to know.
+    pub(crate) operation: Option<Arc<str>>,
+    pub(crate) caller: Option<Arc<Caller>>,
+    /// What the log says of the caller of a claim from before the store was opened.
+    pub(crate) digest: Option<Digest>,
     /// Who claimed it, if there is no guard: a repeated claim of theirs is told of this one.
     pub(crate) owner: Option<Owner>,
     /// The batch that makes the newest decision about this flight durable.
@@ -70,6 +75,8 @@ pub(crate) struct Completed {
     pub(crate) completed_at: StoreTime,
     pub(crate) expires_at: StoreTime,
     pub(crate) response: StoredResponse,
+    /// What is kept of whoever claimed it.
+    pub(crate) digest: Option<Digest>,
 }
 
 impl Owner {

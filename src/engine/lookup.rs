@@ -231,5 +231,6 @@ fn completed_if(frame: &Frame<'_>, scope: &Scope, key: &Key) -> Read {
         completed_at: frame.completed_at,
         expires_at: frame.expires_at(),
         response: StoredResponse::new(response).with_status(frame.status),
+        digest: None,
     }))
 }

@@ -151,6 +151,14 @@ pub struct Stats {
     /// Writes of the memory that failed: what it holds may not survive the process before one that
     /// works.
     pub late_failures: u64,
+    /// Decisions that are in the audit trail, or on their way to it.
+    pub audit_events: u64,
+    /// Decisions that are not: there were too many at a time, or the trail's disk failed.
+    pub audit_dropped: u64,
+    /// Failures of the trail's disk.
+    pub audit_failures: u64,
+    /// Bytes of the trail's files.
+    pub audit_bytes: u64,
     /// Store time, in milliseconds since the Unix epoch.
     pub store_time: StoreTime,
     /// By how much a leap of the clock is held back, in milliseconds.
@@ -182,7 +190,7 @@ impl Engine {
         let (spare_segments, disk_bytes, zero_filled_bytes) =
             (files.free_count() as u64, files.allocated_bytes(), files.zero_filled_bytes());
         drop(catalog);
-        let late = self.late_stats();
+        let (late, audit) = (self.late_stats(), self.audit.counts());
         let (mut records, mut index_bytes, mut claims, mut completions) = (0, 0, 0, 0);
         for shard in &self.shards {
             let shard = shard.lock();
@@ -236,6 +244,10 @@ impl Engine {
             late_unreadable: late.unreadable,
             late_lost: counters.late_lost.get(),
             late_failures: counters.late_failures.get(),
+            audit_events: audit.events,
+            audit_dropped: audit.dropped,
+            audit_failures: audit.failures,
+            audit_bytes: audit.bytes,
             store_time: now,
             held_back_ms: self.time.held_back_ms(),
             short_of_room: self.shortage.is_on(),

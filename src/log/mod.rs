@@ -42,6 +42,7 @@ pub(crate) use manifest::{MANIFEST_FILE, MANIFEST_TMP, Manifest, ManifestFault, 
 pub(crate) use place::Place;
 pub(crate) use scan::{Scan, ScanOptions, ScannedBatch, reach, scan, scan_start};
 pub(crate) use segment_header::{HeaderProblem, SegmentHeader, SegmentKind};
+pub(crate) use varint::{Reader, put};
 
 /// What batches and frames are aligned to.
 pub(crate) const GRANULE: usize = 16;

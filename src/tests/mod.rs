@@ -14,6 +14,8 @@ mod api_races;
 mod api_told;
 mod api_waiters;
 mod api_wakers;
+mod audit;
+
 mod chaos;
 mod closed;
 mod compaction;

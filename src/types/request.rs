@@ -22,7 +22,7 @@ pub struct ClaimRequest {
     pub(crate) key: Key,
     pub(crate) operation: Option<Arc<str>>,
     pub(crate) fingerprint: Fingerprint,
-    pub(crate) caller: Option<Box<Caller>>,
+    pub(crate) caller: Option<Arc<Caller>>,
     pub(crate) ttl: Option<Duration>,
     pub(crate) lease: Option<Duration>,
     pub(crate) on_drop: Option<DropPolicy>,
@@ -98,7 +98,7 @@ impl ClaimRequest {
     /// Who asks.
     #[must_use]
     pub fn caller(mut self, caller: Caller) -> Self {
-        self.caller = Some(Box::new(caller));
+        self.caller = Some(Arc::new(caller));
         self
     }
 

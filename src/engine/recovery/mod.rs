@@ -144,6 +144,7 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
         recovered: report,
         shards,
         late: remembered.late,
+        disk: env.disk.clone(),
     };
     let engine = Engine::new(parts);
     engine.counters.dropped_segments.add(dropped);
