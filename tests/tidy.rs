@@ -21,11 +21,12 @@ const UNFINISHED: [&str; 6] = [
     concat!("XX", "X"),
 ];
 
-const DOCUMENTS: [&str; 13] = [
+const DOCUMENTS: [&str; 14] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "docs/architecture.md",
+    "docs/audit.md",
     "docs/backends.md",
     "docs/benchmarks.md",
     "docs/dependencies.md",

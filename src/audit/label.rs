@@ -13,6 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use siphasher::sip::SipHasher13;
 
 use super::Label;
+use crate::log::CALLER_BYTES;
 use crate::types::Caller;
 
 /// What a text is.
@@ -122,7 +123,7 @@ pub(crate) struct Digest {
 }
 
 impl Digest {
-    pub(crate) const BYTES: usize = 12;
+    pub(crate) const BYTES: usize = CALLER_BYTES;
 
     pub(crate) fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];

@@ -17,7 +17,7 @@ use super::flight::{Completed, Flight, Owner, State};
 use super::lookup::{Searched, Spot};
 use super::shard::Shard;
 use super::signal::{Signal, Wakers};
-use crate::audit::EventKind;
+use crate::audit::{Digest, EventKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::log::{ClaimFrame, ClaimState, Frame};
@@ -314,6 +314,7 @@ impl Engine {
         let moment = self.time.moment();
         let claimed_at = moment.latest;
         let attempt = flight.attempt.saturating_add(1);
+        let digest = self.audit.digest(claim.request.caller.as_ref());
         let mut queue = self.queue.lock();
         let keeps = sabotage::is_on(Bug::SameToken);
         let token = if keeps { flight.token } else { queue.draw()? };
@@ -324,6 +325,7 @@ impl Engine {
             attempt,
             policy: claim.policy.to_byte(),
             state: ClaimState::Held,
+            caller: digest.map(Digest::to_bytes),
             ..flight.restate()
         };
         let ticket = queue.push(&Frame::Claim(frame), None)?;
@@ -342,7 +344,7 @@ impl Engine {
             flight.ticket = ticket;
             flight.operation.clone_from(&claim.request.operation);
             flight.caller.clone_from(&claim.request.caller);
-            flight.digest = None;
+            flight.digest = digest;
             flight.owner = claim.request.owner.map(Owner::new);
         });
         flight.ring(wakers);
@@ -439,7 +441,7 @@ impl Engine {
             checkpoint: None,
             operation: if self.audit.is_on() { request.operation.clone() } else { None },
             caller: request.caller.clone(),
-            digest: None,
+            digest: self.audit.digest(request.caller.as_ref()),
             owner: request.owner.map(Owner::new),
             ticket: Ticket::DONE,
             replaces: past.0,

@@ -11,7 +11,7 @@ use super::batch::{Effect, Ticket};
 use super::flight::{Completed, Flight, State};
 use super::shard::Shard;
 use super::signal::Wakers;
-use crate::audit::EventKind;
+use crate::audit::{Digest, EventKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::log::{Body, CompletionFrame, Frame, pack};
@@ -90,7 +90,7 @@ impl Engine {
             completed_at,
             expires_at: completed_at.plus_ms(flight.ttl_ms),
             response,
-            digest: self.audit.digest(flight.caller.as_ref()).or(flight.digest),
+            digest: flight.digest,
         };
         let frame = CompletionFrame {
             token: record.token,
@@ -101,6 +101,7 @@ impl Engine {
             scope: flight.scope.as_bytes(),
             key: flight.key.as_bytes(),
             fingerprint: record.fingerprint.as_bytes(),
+            caller: record.digest.map(Digest::to_bytes),
             response: match packed {
                 None => Body::Plain(record.response.body()),
                 Some(bytes) => {

@@ -11,7 +11,7 @@ use super::lookup::Spot;
 use super::signal::{Signal, Wakers};
 use crate::audit::Digest;
 use crate::ids::{KeyHash, StoreTime, Token};
-use crate::log::{ClaimFrame, ClaimState};
+use crate::log::{CALLER_BYTES, ClaimFrame, ClaimState};
 use crate::types::{
     Caller, Checkpoint, DropPolicy, Fingerprint, Key, OwnerId, Scope, StoredResponse,
 };
@@ -32,7 +32,7 @@ pub(crate) struct Flight {
     /// What is being done, as far as the audit wants to know.
     pub(crate) operation: Option<Arc<str>>,
     pub(crate) caller: Option<Arc<Caller>>,
-    /// What the log says of the caller of a claim from before the store was opened.
+    /// What the log says of its caller.
     pub(crate) digest: Option<Digest>,
     /// Who claimed it, if there is no guard: a repeated claim of theirs is told of this one.
     pub(crate) owner: Option<Owner>,
@@ -148,6 +148,7 @@ impl Flight {
             scope: self.scope.as_bytes(),
             key: self.key.as_bytes(),
             fingerprint: self.fingerprint.as_bytes(),
+            caller: self.digest.map(Digest::to_bytes),
             checkpoint: self
                 .checkpoint
                 .as_ref()
@@ -156,6 +157,6 @@ impl Flight {
     }
 }
 
-/// Frame header, varints at their longest, fingerprint, padding, the batch header it may come with,
-/// a footer entry.
-const RESERVE_BYTES: usize = 8 + 60 + 32 + 16 + 64 + 16;
+/// Frame header, varints at their longest, fingerprint, caller, padding, the batch header it may
+/// come with, a footer entry.
+const RESERVE_BYTES: usize = 8 + 60 + 32 + CALLER_BYTES + 16 + 64 + 16;

@@ -36,7 +36,8 @@ pub(crate) use batch::{
 pub(crate) use body::{Body, pack};
 pub(crate) use footer::{Footer, FooterEntries, FooterEntry, FooterFault, FooterHead};
 pub(crate) use frame::{
-    ClaimFrame, ClaimState, CompletionFrame, ForgetFrame, Frame, FrameFault, frame_len,
+    CALLER_BYTES, ClaimFrame, ClaimState, CompletionFrame, ForgetFrame, Frame, FrameFault,
+    frame_len,
 };
 pub(crate) use manifest::{MANIFEST_FILE, MANIFEST_TMP, Manifest, ManifestFault, SegmentEntry};
 pub(crate) use place::Place;

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::world::{World, claim, claim_on_drop, claimed, execute, key, outcome, request, scope};
+use super::world::{
+    DAY, HALF_HOUR, World, claim, claim_on_drop, claimed, execute, fill_segment, key, outcome,
+    request, scope, sparse_segments,
+};
 use crate::audit::{Audit, Event, EventKind, Privacy, Trail, TrailItem};
 use crate::backend::OwnerId;
 use crate::simulation::{Fault, SimDisk, Survival};
@@ -212,7 +215,6 @@ fn a_wait_is_one_event_however_often_it_looks() {
 
 #[test]
 fn a_stale_owner_without_a_guard_is_told_of() {
-    use crate::backend::Backend;
     use EventKind::{Claimed, StaleHolder};
     let mut audited = Audited::new();
     let store = audited.open();
@@ -238,6 +240,50 @@ fn two_callers(store: &Store) {
     for (client, ip, id) in [("ios", "192.0.2.99", "req-2"), ("bot", "198.51.100.1", "req-3")] {
         drop(store.claim(asked(caller(client, ip, id))).wait().expect("an outcome"));
     }
+}
+
+#[test]
+fn who_held_a_key_is_known_after_a_restart_and_a_compaction() {
+    let mut audited = Audited::with(Options::new().audit(Audit::new()).ttl(HALF_HOUR));
+    let store = audited.open();
+    two_callers(&store);
+    let held = request("b").ttl(DAY).caller(caller("ios", "192.0.2.7", "req-4"));
+    let held = claimed(store.claim(held).wait().expect("an outcome"));
+    sparse_segments(&audited.world, &store);
+    let kept = request("c").ttl(DAY).caller(caller("ios", "192.0.2.7", "req-5"));
+    let done = claimed(store.claim(kept).wait().expect("an outcome"));
+    done.complete(StoredResponse::new("")).wait().expect("completed");
+    fill_segment(&store, "more");
+    while store.step_prune() || store.step_compact() {}
+    store.close(Duration::ZERO).wait().expect("closed");
+    drop((held, store));
+    let store = audited.open();
+    for (name, client, ip) in [("b", "ios", "192.0.2.9"), ("c", "bot", "192.0.2.9")] {
+        let asked = request(name).caller(caller(client, ip, "req-6"));
+        drop(store.claim(asked).wait().expect("an outcome"));
+    }
+    store.step_audit();
+    let events = audited.reader().filter_map(|item| match item.expect("read") {
+        TrailItem::Event(event) if event.holder.is_some() => Some(event),
+        _ => None,
+    });
+    let events: Vec<Event> = events.collect();
+    let same = |event: &Event| {
+        let (asked, held) = (event.context, event.holder.expect("a holder"));
+        [asked.client == held.client, asked.network == held.network, asked.agent == held.agent]
+    };
+    let told: Vec<_> = events.iter().map(|event| (event.kind, same(event))).collect();
+    assert_eq!(
+        told,
+        [
+            (EventKind::Replayed, [true, true, true]),
+            (EventKind::Replayed, [false, false, false]),
+            (EventKind::TakenOver, [true, true, true]),
+            (EventKind::Replayed, [false, true, false]),
+        ]
+    );
+    let nobody = events[3].holder.and_then(|holder| holder.client).expect("a client");
+    assert!(nobody.get() <= u64::from(u32::MAX), "half a label");
 }
 
 #[test]

@@ -44,13 +44,14 @@ pub use crash::Survival;
 pub use faults::{Fault, FaultPlan};
 pub use state::SimCounters;
 
+use super::Disk;
 use state::State;
 
 /// A simulated disk, shared by the store under test and the test that hurts it.
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
     /// Disks of their own, so that a fault or a crash is of one of them.
-    directories: Mutex<BTreeMap<String, Arc<SimDisk>>>,
+    directories: Mutex<BTreeMap<String, Arc<dyn Disk>>>,
 }
 
 impl SimDisk {
@@ -174,7 +175,7 @@ impl SimDisk {
 
     /// Puts a directory there: a disk of its own, with calls and faults of its own. What a crash
     /// or a copy of this disk leaves has no directories: they are put there again.
-    pub fn put_directory(&self, name: &str, disk: Arc<SimDisk>) {
+    pub fn put_directory(&self, name: &str, disk: Arc<dyn Disk>) {
         self.directories.lock().insert(name.to_owned(), disk);
     }
 

@@ -5,6 +5,7 @@
 
 use hashbrown::HashTable;
 
+use crate::audit::Digest;
 use crate::engine::batch::Ticket;
 use crate::engine::flight::{Flight, State};
 use crate::ids::{KeyHash, StoreTime, Token};
@@ -172,7 +173,7 @@ fn flight_of(claim: &ClaimFrame<'_>, name: (Scope, Key), hash: KeyHash) -> Fligh
         checkpoint: claim.checkpoint.map(|(name, data)| Checkpoint::from_disk(name, data)),
         operation: None,
         caller: None,
-        digest: None,
+        digest: claim.caller.as_ref().map(Digest::from_bytes),
         owner: None,
         ticket: Ticket::DONE,
         replaces: None,
