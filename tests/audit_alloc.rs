@@ -2,17 +2,20 @@
 
 mod common;
 
+use std::time::Duration;
+
 use allocation_counter::measure;
 use common::{claimed, key, scope};
 use oncekey::audit::Audit;
-use oncekey::{Caller, ClaimRequest, Options, StoredResponse};
+use oncekey::{Caller, ClaimRequest, Durability, Options, StoredResponse};
 
 const ROUNDS: u64 = 2000;
 
 /// Allocations that this thread makes for as many claims, completions and replays.
 fn allocations(audit: Audit) -> u64 {
     let dir = tempfile::tempdir().expect("a directory");
-    let options = Options::new().segment_bytes(4 << 20).audit(audit);
+    let durability = Durability::Interval(Duration::from_secs(1));
+    let options = Options::new().durability(durability).segment_bytes(4 << 20).audit(audit);
     let store = options.create(dir.path().join("store")).expect("a store");
     let round = |name: &str| {
         let caller = Caller::new().client("ios").user_agent("agent").request_id(name);

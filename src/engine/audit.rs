@@ -133,6 +133,18 @@ impl Engine {
         });
     }
 
+    /// Attempts whose process died, and that must not run twice. Their tokens rise.
+    pub(super) fn audit_left_by_a_crash(&self, tokens: &[Token]) {
+        if tokens.is_empty() || !self.audit.is_on() {
+            return;
+        }
+        for shard in &self.shards {
+            let shard = shard.lock();
+            let left = shard.flights().filter(|flight| tokens.binary_search(&flight.token).is_ok());
+            left.for_each(|flight| self.audit_end(EventKind::LeftUnresolved, flight, None));
+        }
+    }
+
     /// A holder whose claim was over was refused.
     pub(crate) fn audit_stale(
         &self,

@@ -149,7 +149,13 @@ fn an_unresolved_attempt_has_its_story() {
     assert!(matches!(outcome(&store, "c"), Outcome::Unresolved(_)));
     let story = [Claimed, LeftUnresolved, MetUnresolved, Resolved];
     assert_eq!(audited.kinds(&store), [&story[..], &story, &story[..3]].concat());
-    drop(late);
+    let held = claim_on_drop(&store, "d", DropPolicy::Unresolved);
+    audited.world.crash(Survival::Everything, 0);
+    audited.trail = SimDisk::new();
+    audited.world.disk.put_directory("audit", audited.trail.clone());
+    drop((late, held, store));
+    let store = audited.open();
+    assert_eq!(audited.kinds(&store), [LeftUnresolved], "one more than before the crash");
 }
 
 #[test]

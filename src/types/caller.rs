@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 /// Who makes a request. It decides nothing: the caller that holds a key can be read from
-/// [`InFlight::holder`](crate::InFlight::holder) while it is in flight, and the audit trail keeps of
-/// it what its [`Privacy`](crate::audit::Privacy) allows.
+/// [`InFlight::holder`](crate::InFlight::holder) while it is in flight, and the audit trail keeps
+/// what its [`Privacy`](crate::audit::Privacy) allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Caller {
     client: Option<String>,

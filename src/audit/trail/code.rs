@@ -1,6 +1,6 @@
 //! One event as bytes. Times, tokens and labels are told relative to the events before it in its
-//! block and the labels before it in its segment; its sequence is not told at all, since a block has
-//! no gaps.
+//! block and the labels before it in its segment; its sequence is not told at all, since a block
+//! has no gaps.
 //!
 //! ```text
 //! kind (5 bits), shape?, holder?, differs?   1 byte

@@ -1,5 +1,5 @@
-//! Labels as small numbers: each segment numbers the labels it meets, in the order in which it meets
-//! them, and keeps a label, and its name where that is allowed, once.
+//! Labels as small numbers: each segment numbers the labels it meets, in the order in which it
+//! meets them, and keeps a label, and its name where that is allowed, once.
 //!
 //! The reader need not have seen all of it: each block says how many labels came before it, so that
 //! after a damaged block the later numbers are right, and the lost ones are known to be lost.

@@ -197,7 +197,8 @@ impl Trail {
         self.names.get(label)
     }
 
-    /// Whose trail it is, once something was read.
+    /// Whose trail it is: the store of what was read last. It changes where a store was made anew
+    /// beside the trail of an earlier one; ids of events are those of one store.
     #[must_use]
     pub fn store_id(&self) -> Option<StoreId> {
         self.store_id
@@ -303,13 +304,9 @@ impl Trail {
             }
         };
         let header = cursor.header;
-        if self.store_id.is_some_and(|known| known != header.store_id) {
-            let what = format!("it is of another store, {}", header.store_id);
-            return Ok(Begun::Item(self.damage(0, cursor.left()?, &what)));
-        }
-        self.store_id = Some(header.store_id);
+        let other = self.store_id.replace(header.store_id) != Some(header.store_id);
         self.key_id = Some(header.key_id);
-        if self.expected.is_none_or(|expected| expected.boot != header.boot) {
+        if other || self.expected.is_none_or(|expected| expected.boot != header.boot) {
             self.is_cut |= self.expected.is_some() && !self.is_ended;
             self.expected = Some(header.event_id(0));
             self.is_ended = false;

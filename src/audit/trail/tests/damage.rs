@@ -79,19 +79,15 @@ fn a_damaged_block_costs_its_events_and_those_with_its_labels() {
 }
 
 #[test]
-fn a_segment_of_another_store_is_told_and_passed_over() {
+fn a_store_that_was_made_anew_goes_on_in_the_trail_of_an_earlier_one() {
     let disk = closed();
-    let other = SimDisk::new();
-    let stranger = Origin { store_id: StoreId([9; 16]), ..origin(5) };
-    let mut writer = TrailWriter::open(other.clone(), stranger, bounds()).expect("a trail");
-    for _ in 0..3 {
-        append(&mut writer, 5, 0..3);
-        writer.end(3, START).expect("ended");
-    }
-    let bytes = other.file(&file_name(3)).expect("a segment");
-    disk.put_file(&file_name(3), bytes).expect("put");
-    let told = read(&disk);
-    let (last, rest) = told.split_last().expect("items");
-    assert_eq!(rest, whole());
-    assert!(matches!(last, TrailItem::Damage(damage) if damage.what.contains("another store")));
+    let newer = Origin { store_id: StoreId([9; 16]), ..origin(2) };
+    let mut writer = TrailWriter::open(disk.clone(), newer, bounds()).expect("a trail");
+    append(&mut writer, 2, 0..3);
+    let mut trail = Trail::on(disk);
+    let told: Vec<_> = trail.by_ref().take(70).map(|item| item.expect("read")).collect();
+    assert_eq!(told, whole());
+    assert_eq!(trail.store_id(), Some(origin(2).store_id));
+    assert_eq!(items(&mut trail), events(2, 0..3), "its ids begin anew");
+    assert_eq!(trail.store_id(), Some(newer.store_id));
 }
