@@ -22,10 +22,12 @@ const BENEATH: &str = "damage brought a forgotten record back; the model had not
 const OFF: &str = "a memory of expired keys that was turned off remembered one at open";
 const FILES: &str = "a forget was refused since no file could be opened for its note; the model \
                      took only a full disk for a reason";
+const LONGER: &str =
+    "an opening took a forgotten record of a longer TTL for newer than what had expired";
 const SWEPT: &str =
     "the model held that the first round of upkeep that may have found a lease over did";
 
-pub(super) const CORPUS: [(u64, Length, &str); 24] = [
+pub(super) const CORPUS: [(u64, Length, &str); 26] = [
     (36, Length::Short, EXPIRED),
     (155, Length::Short, AHEAD),
     (678, Length::Short, EXPIRED),
@@ -42,6 +44,8 @@ pub(super) const CORPUS: [(u64, Length, &str); 24] = [
     (2_024_874, Length::Short, LATE),
     (2_064_188, Length::Short, FILES),
     (3_024_532, Length::Short, SWEPT),
+    (4_008_392, Length::Short, LATE),
+    (4_018_286, Length::Short, LONGER),
     (201, Length::Medium, LATE),
     (102_270, Length::Short, NO_PREFIX),
     (102_432, Length::Short, NO_PREFIX),

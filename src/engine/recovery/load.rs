@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use super::crew;
+use super::forgotten::Forgotten;
 use super::late::Expired;
 use super::pile::{Entry, Piles, Plan, Sorter};
 use super::records::{Identity, identity};
@@ -27,7 +28,7 @@ use super::report::DamageReport;
 use crate::engine::segment::{Segment, SegmentTable};
 use crate::engine::shard::LockedShard;
 use crate::error::Result;
-use crate::ids::{KeyHash, StoreTime};
+use crate::ids::{KeyHash, StoreTime, Token};
 use crate::index::{Geometry, IndexShard, Location, SHARDS};
 use crate::late::{LateEntry, Told};
 use crate::log::{FooterEntries, SegmentKind};
@@ -46,6 +47,8 @@ pub(super) struct Loaded {
     pub(super) records: u64,
     /// Forgets that cannot be read.
     pub(super) damage: Vec<DamageReport>,
+    /// Hashes of which a forget is alive and no record, and something has expired.
+    unsure: Vec<KeyHash>,
 }
 
 /// What is loaded, and how.
@@ -60,7 +63,7 @@ pub(super) struct Loader<'a> {
     /// The most threads that may work at one time.
     pub(super) workers: usize,
     /// What has expired in segments that are not loaded.
-    pub(super) tail: &'a [Entry],
+    pub(super) tail: &'a [(Entry, Token)],
     pub(super) expired: &'a Expired,
 }
 
@@ -98,8 +101,20 @@ impl Loader<'_> {
             for mut filled in filled {
                 loaded.records += filled.records;
                 loaded.damage.append(&mut filled.damage);
+                loaded.unsure.append(&mut filled.unsure);
             }
             *spare.lock() = gathered;
+        }
+        let unsure = std::mem::take(&mut loaded.unsure);
+        if !unsure.is_empty() {
+            let remembers = |expired_at| self.expired.remembers(expired_at);
+            let executed_again = Forgotten::new(unsure);
+            self.expired.take(executed_again.after(
+                self.segments,
+                self.tail,
+                self.now,
+                remembers,
+            )?);
         }
         Ok(loaded)
     }
@@ -123,7 +138,7 @@ impl Loader<'_> {
         let pieces = self.segments.len() + usize::from(!self.tail.is_empty());
         let (states, _) = crew::share(workers, pieces, state, |(piles, buffer), piece| {
             let Some(segment) = self.segments.get(piece) else {
-                for entry in self.tail {
+                for (entry, _) in self.tail {
                     if let Some(pile) = plan.pile_of(entry.hash) {
                         piles.add(pile, *entry);
                     }
@@ -203,25 +218,32 @@ impl<'a> Worker<'a> {
         let mut alive = Vec::new();
         for equal in entries.chunk_by(|one, next| one.hash == next.hash) {
             let mut rest = equal;
-            if equal.iter().any(|entry| entry.is_expired()) {
+            let any_expired = equal.iter().any(|entry| entry.is_expired());
+            if any_expired {
                 alive.clear();
                 alive.extend(equal.iter().copied().filter(|entry| !entry.is_expired()));
-                self.settle_expired(equal, alive.is_empty());
                 rest = &alive;
             }
+            let before = self.records.len();
             match rest {
                 [] => {}
                 [only] if only.is_forget() => {}
                 [only] => self.records.push((only.hash, only.location(self.loader.geometry))),
                 several => self.settle_equal(several)?,
             }
+            if any_expired {
+                self.settle_expired(equal, alive.is_empty());
+                if !alive.is_empty() && self.records.len() == before {
+                    self.loaded.unsure.extend(equal.first().map(|entry| entry.hash));
+                }
+            }
         }
         Ok(())
     }
 
     /// Remembers the expiry of a key of which nothing is alive, and every forget: with its frame
-    /// goes what hides an older record, wherever that may still be. What is alive is newer than
-    /// what has expired, and says so itself when its time is over.
+    /// goes what hides an older record, wherever that may still be. A record that is alive is newer
+    /// than what has expired, and says so itself when its time is over.
     fn settle_expired(&mut self, equal: &[Entry], alone: bool) {
         let mut told = Told::default();
         let counts = |entry: &&Entry| entry.is_expired() && (alone || entry.is_forget());

@@ -9,6 +9,7 @@
 mod census;
 mod claims;
 mod crew;
+mod forgotten;
 mod keep;
 mod late;
 mod load;

@@ -28,8 +28,8 @@ pub(crate) struct Records {
     /// Segments that records were loaded from, for reading keys.
     table: SegmentTable,
     rewritten: Vec<Arc<Segment>>,
-    /// What has expired in segments that were not sealed.
-    tail: Vec<Entry>,
+    /// What has expired in segments that were not sealed, and its order.
+    tail: Vec<(Entry, Token)>,
     pub(crate) expired: Expired,
     pub(crate) count: u64,
     /// Segments in which nothing is alive.
@@ -106,7 +106,8 @@ impl Records {
                     if self.expired.remembers(FooterEntry::rounded(expires_at, base)) {
                         let hash = self.hasher.hash(scope, key);
                         let seconds = FooterEntry::seconds(expires_at, base);
-                        self.tail.push(Entry::expired(hash, forget, seconds));
+                        let entry = Entry::expired(hash, forget, seconds);
+                        self.tail.push((entry, order_of(&frame)));
                     }
                     return Ok(());
                 }
@@ -230,17 +231,26 @@ impl Records {
 pub(super) fn identity(table: &SegmentTable, location: Location) -> Result<Option<Identity>> {
     let Some(segment) = table.get(location.slot) else { return Ok(None) };
     let read = segment.read_frame(location.offset, |frame| {
-        let (scope, key, order) = match &frame {
-            Frame::Completion(record) => (record.scope, record.key, record.token),
-            Frame::Forget(forget) => (forget.scope, forget.key, forget.sequence),
-            _ => (&[][..], &[][..], Token(0)),
+        let (scope, key) = match &frame {
+            Frame::Completion(record) => (record.scope, record.key),
+            Frame::Forget(forget) => (forget.scope, forget.key),
+            _ => (&[][..], &[][..]),
         };
-        Identity { scope: scope.to_vec(), key: key.to_vec(), order }
+        Identity { scope: scope.to_vec(), key: key.to_vec(), order: order_of(&frame) }
     });
     match read {
         Ok(identity) => Ok(Some(identity)),
         Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// A completion's token or a forget's sequence.
+pub(super) fn order_of(frame: &Frame<'_>) -> Token {
+    match frame {
+        Frame::Completion(record) => record.token,
+        Frame::Forget(forget) => forget.sequence,
+        _ => Token(0),
     }
 }
 
