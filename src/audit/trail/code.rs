@@ -315,6 +315,7 @@ const fn code(kind: EventKind) -> u8 {
     kind as u8
 }
 
+#[allow(clippy::indexing_slicing, reason = "in a constant, where it cannot panic later")]
 const _: () = {
     let mut at = 0;
     while at < EventKind::ALL.len() {

@@ -24,6 +24,7 @@ use crate::log::Reader;
 /// What is next in a trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant, reason = "nearly all items are events")]
 pub enum TrailItem {
     /// An event.
     Event(Event),
@@ -404,6 +405,7 @@ impl Trail {
 }
 
 /// What came of looking for the next segment.
+#[allow(clippy::large_enum_variant, reason = "it is taken apart at once")]
 enum Begun {
     /// One was begun, or is gone: look again.
     Segment,
