@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::draft::Draft;
+use super::draft::{Draft, Seen, Texts};
 use super::keeper::{Counts, Keeper};
-use super::label::{Digest, Labels};
-use super::options::Audit;
+use super::known::Known;
+use super::label::Labels;
+use super::options::{Audit, Privacy};
 use super::ring::Ring;
 use super::trail::Origin;
 use crate::disk::Disk;
@@ -30,6 +31,8 @@ pub(crate) struct Auditor {
 struct Live {
     ring: Ring,
     labels: Labels,
+    known: Known,
+    is_plain: bool,
     wake: Wake,
     counts: Counts,
     write_every: Duration,
@@ -86,6 +89,8 @@ impl Auditor {
             live: Some(Box::new(Live {
                 ring: Ring::new(settings.max_pending),
                 labels,
+                known: Known::new(),
+                is_plain: settings.privacy == Privacy::Plain,
                 wake: Wake::default(),
                 counts: Counts::default(),
                 write_every: settings.write_every,
@@ -110,9 +115,26 @@ impl Auditor {
         }
     }
 
-    /// What a record keeps of its caller, if there is an audit.
-    pub(crate) fn digest(&self, caller: Option<&Arc<Caller>>) -> Option<Digest> {
-        Some(self.live.as_ref()?.labels.digest(caller?))
+    /// Who asks and for what, if there is an audit.
+    pub(crate) fn see(&self, operation: Option<&str>, caller: Option<&Caller>) -> Seen {
+        let live = self.live.as_ref();
+        live.map_or_else(Seen::default, |live| live.labels.see(operation, caller))
+    }
+
+    /// The texts that the audit thread does not know yet, or never keeps.
+    pub(crate) fn texts(
+        &self,
+        seen: &Seen,
+        operation: Option<&Arc<str>>,
+        caller: Option<&Arc<Caller>>,
+    ) -> Texts {
+        let Some(live) = &self.live else { return Texts::default() };
+        let needs_caller = live.is_plain || !live.known.has(seen.context.client);
+        let needs_operation = !live.known.has(seen.operation);
+        Texts {
+            operation: operation.filter(|_| needs_operation).cloned(),
+            caller: caller.filter(|_| needs_caller).cloned(),
+        }
     }
 
     /// By how much the wall clock has moved against the monotonic one since the last call.
@@ -142,7 +164,7 @@ impl Auditor {
         live.ring.come();
         let mut keeper = live.keeper.lock();
         let now_ms = time.monotonic_ms();
-        keeper.round(&live.ring, &live.counts, now_ms);
+        keeper.round((&live.ring, &live.known), &live.counts, now_ms);
         keeper.remove_old(time.now(), now_ms, &live.counts);
     }
 
@@ -157,7 +179,7 @@ impl Auditor {
     pub(crate) fn end(&self, time: &StoreClock) {
         if let Some(live) = &self.live {
             let mut keeper = live.keeper.lock();
-            keeper.end(&live.ring, &live.counts, time);
+            keeper.end((&live.ring, &live.known), &live.counts, time);
         }
     }
 

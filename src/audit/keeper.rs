@@ -8,13 +8,14 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::draft::{Draft, DraftKey, Holder};
-use super::label::{Digest, Labels, Network, Part, short};
+use super::draft::{Draft, DraftKey, Holder, Seen, Texts};
+use super::known::Known;
+use super::label::{Digest, Labels, Part, short};
 use super::options::{Audit, Privacy};
 use super::recent::Recent;
 use super::ring::Ring;
 use super::shape::shape_of;
-use super::trail::{Bounds, EventNames, Lost, Name, Origin, TRAIL_DIRECTORY, TrailWriter};
+use super::trail::{Bounds, EventNames, Lost, Name, Names, Origin, TRAIL_DIRECTORY, TrailWriter};
 use super::{Context, Event, EventId, EventKind, Label};
 use crate::disk::Disk;
 use crate::expiry::StoreClock;
@@ -46,6 +47,7 @@ pub(crate) struct Keeper {
     settings: Audit,
     origin: Origin,
     recent: Recent,
+    names: Names,
     writer: Option<TrailWriter>,
     /// The number of the next event.
     sequence: u64,
@@ -71,6 +73,7 @@ impl Keeper {
             settings,
             origin,
             recent: Recent::new(now),
+            names: Names::default(),
             writer: None,
             sequence: 0,
             dropped: 0,
@@ -81,8 +84,8 @@ impl Keeper {
     }
 
     /// Takes what is in the ring, writes it, and syncs if that is due.
-    pub(crate) fn round(&mut self, ring: &Ring, counts: &Counts, now_ms: u64) {
-        self.take(ring, counts, now_ms);
+    pub(crate) fn round(&mut self, (ring, known): (&Ring, &Known), counts: &Counts, now_ms: u64) {
+        self.take((ring, known), counts, now_ms);
         let sync_every_ms = self.settings.sync_every.as_millis() as u64;
         let sync = now_ms.saturating_sub(self.synced_at_ms) >= sync_every_ms;
         let Some(writer) = &mut self.writer else { return };
@@ -96,9 +99,14 @@ impl Keeper {
     }
 
     /// Takes what is left, says that nothing comes after it, and puts all of it on stable storage.
-    pub(crate) fn end(&mut self, ring: &Ring, counts: &Counts, time: &StoreClock) {
+    pub(crate) fn end(
+        &mut self,
+        (ring, known): (&Ring, &Known),
+        counts: &Counts,
+        time: &StoreClock,
+    ) {
         let now_ms = time.monotonic_ms();
-        self.take(ring, counts, now_ms);
+        self.take((ring, known), counts, now_ms);
         let sequence = self.sequence;
         let Some(writer) = &mut self.writer else { return };
         let done = writer.end(sequence, time.latest());
@@ -117,7 +125,7 @@ impl Keeper {
         }
     }
 
-    fn take(&mut self, ring: &Ring, counts: &Counts, now_ms: u64) {
+    fn take(&mut self, (ring, known): (&Ring, &Known), counts: &Counts, now_ms: u64) {
         let resting = now_ms < self.rest_until_ms;
         // No more than the ring holds: what comes meanwhile is for the next round.
         for _ in 0..ring.capacity() {
@@ -128,7 +136,7 @@ impl Keeper {
                 Counts::add(&counts.lost, 1);
                 continue;
             }
-            let done = self.append(&draft, sequence);
+            let done = self.append(&draft, sequence, known);
             if done.is_ok() {
                 Counts::add(&counts.events, 1);
             }
@@ -149,19 +157,36 @@ impl Keeper {
         }
     }
 
-    fn append(&mut self, draft: &Draft, sequence: u64) -> Result<(), Lost> {
+    fn append(&mut self, draft: &Draft, sequence: u64, known: &Known) -> Result<(), Lost> {
+        self.learn(draft, known);
         let event = self.event_of(draft, EventId::new(self.origin.boot, sequence));
-        let names = Texts { draft, is_plain: self.settings.privacy == Privacy::Plain };
-        self.writer().map_err(|error| Lost { events: 1, error })?.append(&event, &names)
+        self.begin().map_err(|error| Lost { events: 1, error })?;
+        let is_plain = self.settings.privacy == Privacy::Plain;
+        let names = KnownNames { draft, event: &event, names: &self.names, is_plain };
+        self.writer.as_mut().map_or(Ok(()), |writer| writer.append(&event, &names))
     }
 
-    fn writer(&mut self) -> io::Result<&mut TrailWriter> {
-        match &mut self.writer {
-            Some(writer) => Ok(writer),
-            none => {
-                let disk = self.disk.directory(TRAIL_DIRECTORY)?;
-                let bounds = Bounds::of(&self.settings);
-                Ok(none.insert(TrailWriter::open(disk, self.origin, bounds)?))
+    /// Opens the trail, if it is not open.
+    fn begin(&mut self) -> io::Result<()> {
+        if self.writer.is_none() {
+            let disk = self.disk.directory(TRAIL_DIRECTORY)?;
+            let bounds = Bounds::of(&self.settings);
+            self.writer = Some(TrailWriter::open(disk, self.origin, bounds)?);
+        }
+        Ok(())
+    }
+
+    /// Learns the names that a draft brings, so that they need not come again.
+    fn learn(&mut self, draft: &Draft, known: &Known) {
+        let Texts { operation, caller } = &draft.texts;
+        let client = caller.as_ref().and_then(|caller| caller.client_name());
+        let Seen { operation: label, context, .. } = draft.seen;
+        for (label, text) in [(label, operation.as_deref()), (context.client, client)] {
+            if let (Some(label), Some(text)) = (label, text) {
+                if self.names.keep(label, text) {
+                    known.forget_all();
+                }
+                known.note(label);
             }
         }
     }
@@ -179,24 +204,16 @@ impl Keeper {
                 event.shape = Some(shape_of(key.as_bytes(), labels));
             }
         }
-        let operation = draft.operation.as_deref();
-        event.operation = operation.map(|text| labels.of(Part::Operation, text.as_bytes()));
+        event.operation = draft.seen.operation;
+        event.context = draft.seen.context;
         event.token = draft.token;
         event.attempt = draft.attempt;
         event.age_ms = draft.age_ms;
         event.duration_ms = draft.duration_ms;
         event.differs = draft.differs;
-        if let Some(caller) = &draft.caller {
-            event.context = context_of(caller, labels);
-            // Of the end of a claim it would say what its beginning has said.
-            if is_request(draft.kind) {
-                let request = caller.id().map(|text| labels.of(Part::Request, text.as_bytes()));
-                event.context.request = request;
-            }
-        }
         event.holder = match &draft.holder {
             Holder::Unknown => None,
-            Holder::Caller(caller) => Some(context_of(caller, labels)),
+            Holder::Seen(context) => Some(*context),
             Holder::Digest(digest) => Some(resembling(*digest, &event.context)),
         };
         event
@@ -223,17 +240,6 @@ fn is_request(kind: EventKind) -> bool {
         || (kind.is_collision() && !matches!(kind, EventKind::StaleHolder | EventKind::Waited))
 }
 
-/// All but the request's id.
-fn context_of(caller: &Caller, labels: &Labels) -> Context {
-    let label = |part, text: Option<&str>| text.map(|text| labels.of(part, text.as_bytes()));
-    Context {
-        client: label(Part::Client, caller.client_name()),
-        network: caller.ip_address().map(|ip| labels.of_network(Network::of(ip))),
-        agent: label(Part::Agent, caller.agent()),
-        request: None,
-    }
-}
-
 /// The holder that only half of each label is known of: where that is as in the context of whoever
 /// asked, it is theirs; else a label that is nobody's.
 fn resembling(digest: Digest, asked: &Context) -> Context {
@@ -250,49 +256,51 @@ fn resembling(digest: Digest, asked: &Context) -> Context {
     }
 }
 
-/// The texts of a draft, as far as they may be kept.
-struct Texts<'a> {
+/// The names behind an event's labels: what its draft brought, and what is known from earlier ones.
+struct KnownNames<'a> {
     draft: &'a Draft,
+    event: &'a Event,
+    names: &'a Names,
     is_plain: bool,
 }
 
-impl<'a> Texts<'a> {
-    fn caller(&self, of_holder: bool) -> Option<&'a Caller> {
-        match (of_holder, &self.draft.holder) {
-            (false, _) => self.draft.caller.as_deref(),
-            (true, Holder::Caller(caller)) => Some(caller),
-            // A label that is as that of whoever asked is theirs.
-            (true, _) => None,
-        }
+impl KnownNames<'_> {
+    fn known(&self, label: Option<Label>) -> Name {
+        Some(self.names.get(label?)?.to_owned())
     }
 
-    fn if_plain(&self, text: Option<&str>) -> Name {
-        text.filter(|_| self.is_plain).map(str::to_owned)
+    /// A text of whoever asked, where it may be kept.
+    fn if_plain(&self, text: impl FnOnce(&Caller) -> Option<&str>) -> Name {
+        let caller = self.draft.texts.caller.as_deref().filter(|_| self.is_plain)?;
+        text(caller).map(str::to_owned)
     }
 }
 
-impl EventNames for Texts<'_> {
+impl EventNames for KnownNames<'_> {
     fn scope(&self) -> Name {
-        self.if_plain(self.draft.key.as_ref().map(|key| key.scope.as_str()))
+        let key = self.draft.key.as_ref().filter(|_| self.is_plain)?;
+        Some(key.scope.as_str().to_owned())
     }
 
     fn operation(&self) -> Name {
-        self.draft.operation.as_deref().map(str::to_owned)
+        self.known(self.event.operation)
     }
 
     fn client(&self, of_holder: bool) -> Name {
-        self.caller(of_holder)?.client_name().map(str::to_owned)
+        let holder = self.event.holder.filter(|_| of_holder);
+        self.known(holder.unwrap_or(self.event.context).client)
     }
 
+    // A holder whose network and agent are new here was told of in an earlier segment.
     fn network(&self, of_holder: bool) -> Name {
-        Some(Network::of(self.caller(of_holder)?.ip_address()?).to_string())
+        self.draft.seen.network.filter(|_| !of_holder).map(|network| network.to_string())
     }
 
     fn agent(&self, of_holder: bool) -> Name {
-        self.if_plain(self.caller(of_holder)?.agent())
+        if of_holder { None } else { self.if_plain(Caller::agent) }
     }
 
     fn request(&self) -> Name {
-        self.if_plain(self.draft.caller.as_ref()?.id())
+        self.if_plain(Caller::id)
     }
 }

@@ -12,7 +12,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use siphasher::sip::SipHasher13;
 
-use super::Label;
+use super::draft::Seen;
+use super::{Context, Label};
 use crate::log::CALLER_BYTES;
 use crate::types::Caller;
 
@@ -95,16 +96,19 @@ impl Labels {
         hasher.finish()
     }
 
-    /// What a record keeps of its caller.
-    pub(crate) fn digest(&self, caller: &Caller) -> Digest {
-        let short =
-            |part, text: Option<&str>| text.map_or(0, |text| short(self.of(part, text.as_bytes())));
+    /// Who asks, and for what.
+    pub(crate) fn see(&self, operation: Option<&str>, caller: Option<&Caller>) -> Seen {
+        let label = |part, text: Option<&str>| text.map(|text| self.of(part, text.as_bytes()));
+        let operation = label(Part::Operation, operation);
+        let Some(caller) = caller else { return Seen { operation, ..Seen::default() } };
         let network = caller.ip_address().map(Network::of);
-        Digest {
-            client: short(Part::Client, caller.client_name()),
-            network: network.map_or(0, |network| self::short(self.of_network(network))),
-            agent: short(Part::Agent, caller.agent()),
-        }
+        let context = Context {
+            client: label(Part::Client, caller.client_name()),
+            network: network.map(|network| self.of_network(network)),
+            agent: label(Part::Agent, caller.agent()),
+            request: label(Part::Request, caller.id()),
+        };
+        Seen { operation, context, network }
     }
 }
 
@@ -208,7 +212,9 @@ mod tests {
         let digest = Digest { client: 1, network: 0, agent: u32::MAX };
         assert_eq!(Digest::from_bytes(&digest.to_bytes()), digest);
         let caller = Caller::new().client("ios").user_agent("curl");
-        let digest = Labels::new(&[7; 16]).digest(&caller);
+        let labels = Labels::new(&[7; 16]);
+        assert_eq!(labels.see(Some("operation"), Some(&Caller::new())).digest(), None);
+        let digest = labels.see(None, Some(&caller)).digest().expect("a caller");
         assert!(digest.client != 0 && digest.network == 0 && digest.agent != 0);
     }
 }

@@ -8,7 +8,7 @@
 //! | `event.rs` | a decision, as the trail keeps it |
 //! | `draft.rs`, `ring.rs` | what a decision hands over, and the way to the audit thread |
 //! | `auditor.rs`, `keeper.rs` | the engine's side of it, and the thread's |
-//! | `label.rs`, `shape.rs`, `recent.rs` | what stands for texts and keys; when one came |
+//! | `label.rs`, `known.rs`, `shape.rs`, `recent.rs` | what stands for texts and keys; when one came |
 //! | `trail/` | events on disk |
 //! | `options.rs` | what is kept |
 //!
@@ -23,6 +23,7 @@ mod auditor;
 mod draft;
 mod event;
 mod keeper;
+mod known;
 mod label;
 mod options;
 mod recent;
@@ -31,7 +32,7 @@ mod shape;
 mod trail;
 
 pub(crate) use auditor::{Auditor, Ground};
-pub(crate) use draft::{Draft, DraftKey, Holder};
+pub(crate) use draft::{Draft, DraftKey, Holder, Seen};
 pub use event::{Context, Event, EventId, EventKind, KeyFormat, KeyShape, Label};
 pub(crate) use label::Digest;
 pub use options::{Audit, Privacy};

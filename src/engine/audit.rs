@@ -10,7 +10,7 @@
 use super::Engine;
 use super::claim::OpenClaim;
 use super::flight::{Completed, Flight};
-use crate::audit::{Draft, DraftKey, EventKind, Holder};
+use crate::audit::{Draft, DraftKey, EventKind, Holder, Seen};
 use crate::error::{Error, ErrorKind};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::telemetry::events;
@@ -38,7 +38,7 @@ impl Met {
             attempt: flight.attempt,
             since: Some(flight.claimed_at),
             differs: None,
-            holder: Holder::new(flight.caller.as_ref(), flight.digest),
+            holder: Holder::new(&flight.seen, flight.digest),
         }
     }
 
@@ -49,7 +49,7 @@ impl Met {
             attempt: record.attempt,
             since: Some(record.completed_at),
             differs: None,
-            holder: Holder::new(None, record.digest),
+            holder: Holder::new(&Seen::default(), record.digest),
         }
     }
 
@@ -91,13 +91,17 @@ impl Engine {
         };
         Draft {
             key: Some(DraftKey { hash: claim.hash, scope, key }),
-            operation: request.operation.clone(),
+            seen: claim.seen,
+            texts: self.audit.texts(
+                &claim.seen,
+                request.operation.as_ref(),
+                request.caller.as_ref(),
+            ),
             token: met.token,
             attempt: met.attempt,
             age_ms: met.since.map(|since| at.ms_since(since)),
             duration_ms: claim.waits_since_ms.map(waited),
             differs: met.differs,
-            caller: request.caller.clone(),
             holder: met.holder,
             ..Draft::new(kind, at)
         }
@@ -123,11 +127,10 @@ impl Engine {
             let (scope, key) = (flight.scope.clone(), flight.key.clone());
             Draft {
                 key: Some(DraftKey { hash: flight.hash, scope, key }),
-                operation: flight.operation.clone(),
+                seen: flight.seen.without_request(),
                 token: Some(flight.token),
                 attempt: flight.attempt,
                 duration_ms: Some(at.ms_since(flight.claimed_at)),
-                caller: flight.caller.clone(),
                 ..Draft::new(kind, at)
             }
         });

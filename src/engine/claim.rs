@@ -17,7 +17,7 @@ use super::flight::{Completed, Flight, Owner, State};
 use super::lookup::{Searched, Spot};
 use super::shard::Shard;
 use super::signal::{Signal, Wakers};
-use crate::audit::{Digest, EventKind};
+use crate::audit::{Digest, EventKind, Seen};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::log::{ClaimFrame, ClaimState, Frame};
@@ -33,6 +33,8 @@ pub(crate) struct OpenClaim {
     ttl_ms: u64,
     lease_ms: Option<u64>,
     policy: DropPolicy,
+    /// Who asks and for what, as the audit sees it.
+    pub(crate) seen: Seen,
     /// Since when it waits for another's claim, in monotonic milliseconds, if it does.
     pub(crate) waits_since_ms: Option<u64>,
 }
@@ -110,7 +112,8 @@ impl Engine {
         let lease_ms = lease.map(|lease| check_duration("lease", lease)).transpose()?;
         let policy = request.on_drop.unwrap_or(self.options.on_drop);
         let hash = self.hash(request.scope.as_bytes(), request.key.as_bytes());
-        Ok(OpenClaim { request, hash, ttl_ms, lease_ms, policy, waits_since_ms: None })
+        let seen = self.audit.see(request.operation.as_deref(), request.caller.as_deref());
+        Ok(OpenClaim { request, hash, ttl_ms, lease_ms, policy, seen, waits_since_ms: None })
     }
 
     /// Decides a claim. A waker is left with the batch if the decision needs one.
@@ -314,7 +317,7 @@ impl Engine {
         let moment = self.time.moment();
         let claimed_at = moment.latest;
         let attempt = flight.attempt.saturating_add(1);
-        let digest = self.audit.digest(claim.request.caller.as_ref());
+        let digest = claim.seen.digest();
         let mut queue = self.queue.lock();
         let keeps = sabotage::is_on(Bug::SameToken);
         let token = if keeps { flight.token } else { queue.draw()? };
@@ -342,7 +345,7 @@ impl Engine {
             flight.policy = claim.policy;
             flight.state = state;
             flight.ticket = ticket;
-            flight.operation.clone_from(&claim.request.operation);
+            flight.seen = claim.seen;
             flight.caller.clone_from(&claim.request.caller);
             flight.digest = digest;
             flight.owner = claim.request.owner.map(Owner::new);
@@ -439,9 +442,9 @@ impl Engine {
             policy: claim.policy,
             state: State::Held { until_ms: claim.lease_end(moment.monotonic_ms), dropped: false },
             checkpoint: None,
-            operation: if self.audit.is_on() { request.operation.clone() } else { None },
+            seen: claim.seen,
             caller: request.caller.clone(),
-            digest: self.audit.digest(request.caller.as_ref()),
+            digest: claim.seen.digest(),
             owner: request.owner.map(Owner::new),
             ticket: Ticket::DONE,
             replaces: past.0,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::batch::Ticket;
 use super::lookup::Spot;
 use super::signal::{Signal, Wakers};
-use crate::audit::Digest;
+use crate::audit::{Digest, Seen};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::log::{CALLER_BYTES, ClaimFrame, ClaimState};
 use crate::types::{
@@ -29,8 +29,8 @@ pub(crate) struct Flight {
     pub(crate) policy: DropPolicy,
     pub(crate) state: State,
     pub(crate) checkpoint: Option<Checkpoint>,
-    /// What is being done, as far as the audit wants to know.
-    pub(crate) operation: Option<Arc<str>>,
+    /// What is being done and for whom, as far as the audit wants to know.
+    pub(crate) seen: Seen,
     pub(crate) caller: Option<Arc<Caller>>,
     /// What the log says of its caller.
     pub(crate) digest: Option<Digest>,

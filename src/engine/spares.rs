@@ -37,9 +37,7 @@ impl Spares {
         for flight in ended.iter_mut() {
             flight.state = State::Abandoned { at: StoreTime(0) };
             flight.checkpoint = None;
-            flight.operation = None;
             flight.caller = None;
-            flight.digest = None;
             flight.owner = None;
             flight.ended = None;
         }

@@ -130,16 +130,19 @@ impl Names {
         self.by_label.get(&label).map(AsRef::as_ref)
     }
 
-    pub(crate) fn keep(&mut self, label: Label, name: &str) {
+    /// Keeps a name. Returns whether all others were forgotten, to make room.
+    pub(crate) fn keep(&mut self, label: Label, name: &str) -> bool {
         if self.by_label.contains_key(&label) {
-            return;
+            return false;
         }
-        if self.bytes + name.len() > MAX_NAMES_BYTES {
+        let is_full = self.bytes + name.len() > MAX_NAMES_BYTES;
+        if is_full {
             self.by_label.clear();
             self.bytes = 0;
         }
         self.bytes += name.len() + size_of::<(Label, Box<str>)>();
         self.by_label.insert(label, name.into());
+        is_full
     }
 }
 

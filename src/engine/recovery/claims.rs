@@ -5,7 +5,7 @@
 
 use hashbrown::HashTable;
 
-use crate::audit::Digest;
+use crate::audit::{Digest, Seen};
 use crate::engine::batch::Ticket;
 use crate::engine::flight::{Flight, State};
 use crate::ids::{KeyHash, StoreTime, Token};
@@ -177,7 +177,7 @@ fn flight_of(claim: &ClaimFrame<'_>, name: (Scope, Key), hash: KeyHash) -> Fligh
             ClaimState::Unresolved { since } => State::Unresolved { since },
         },
         checkpoint: claim.checkpoint.map(|(name, data)| Checkpoint::from_disk(name, data)),
-        operation: None,
+        seen: Seen::default(),
         caller: None,
         digest: claim.caller.as_ref().map(Digest::from_bytes),
         owner: None,
