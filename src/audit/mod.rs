@@ -8,7 +8,8 @@
 //! | `event.rs` | a decision, as the trail keeps it |
 //! | `draft.rs`, `ring.rs` | what a decision hands over, and the way to the audit thread |
 //! | `auditor.rs`, `keeper.rs` | the engine's side of it, and the thread's |
-//! | `label.rs`, `known.rs`, `shape.rs`, `recent.rs` | what stands for texts and keys; when one came |
+//! | `label.rs`, `known.rs` | what stands for a text, and whose names are known |
+//! | `shape.rs`, `recent.rs` | what stands for a key, and when one came |
 //! | `trail/` | events on disk |
 //! | `options.rs` | what is kept |
 //!
