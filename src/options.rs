@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::audit::Audit;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::StoreId;
 use crate::progress::{Observer, Progress};
@@ -70,6 +71,7 @@ pub struct Options {
     pub(crate) observer: Observer,
     pub(crate) compaction_bytes_per_s: u64,
     pub(crate) record_cache_bytes: usize,
+    pub(crate) audit: Option<Audit>,
 }
 
 impl Default for Options {
@@ -100,6 +102,7 @@ impl Default for Options {
             observer: Observer::default(),
             compaction_bytes_per_s: 16 << 20,
             record_cache_bytes: 32 << 20,
+            audit: None,
         }
     }
 }
@@ -202,6 +205,9 @@ impl Options {
         /// an eighth of all). It takes what it needs, tables included, and no more than this; 0
         /// turns it off. [`Stats`](crate::Stats) counts what it holds and answers. Default: 32 MiB.
         record_cache_bytes: usize = record_cache_bytes;
+        /// The audit trail: a record of every decision, in the directory `audit` of the store's.
+        /// Default: [`Audit::new`], a trail of at most 64 MiB and 30 days.
+        audit: Audit = audit.some;
     }
 
     /// Lets claims be held without a deadline: until they end, or the process does.
@@ -257,6 +263,7 @@ impl Options {
                 MIN_LEAP_THRESHOLD.as_secs()
             )));
         }
+        self.audit.as_ref().map_or(Ok(()), Audit::validate)?;
         let size = self.segment_bytes;
         if !size.is_power_of_two() || !(1 << 16..=1 << 30).contains(&size) {
             return Err(Error::invalid(format!(

@@ -21,11 +21,12 @@ const UNFINISHED: [&str; 6] = [
     concat!("XX", "X"),
 ];
 
-const DOCUMENTS: [&str; 14] = [
+const DOCUMENTS: [&str; 15] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "docs/architecture.md",
+    "docs/audit.md",
     "docs/backends.md",
     "docs/benchmarks.md",
     "docs/dependencies.md",
@@ -249,7 +250,7 @@ fn constant(file: &str, name: &str) -> String {
 #[test]
 fn the_format_has_the_sizes_of_the_code() {
     // A file, a constant in it, and how `docs/format.md` says it, with the value in place of {}.
-    const SAID: [(&str, &str, &str); 22] = [
+    const SAID: [(&str, &str, &str); 24] = [
         ("mod", "FORMAT_VERSION", "# The format on disk, version {}\n"),
         ("mod", "FORMAT_VERSION", "| 12 | 4 | format version, {} |"),
         ("mod", "GRANULE", "Starts at a multiple of {}: a header"),
@@ -272,6 +273,8 @@ fn the_format_has_the_sizes_of_the_code() {
         ("frame", "FLAG_ABANDONED", "; {} = has \"abandoned at\""),
         ("batch", "FLAG_RESTATEMENT", "flags: {} = restatement"),
         ("batch", "FLAG_CLEAN", ", {} = last batch of a clean close"),
+        ("../audit/trail/header", "TRAIL_HEADER", "Header, {} bytes:"),
+        ("../audit/trail/block", "BLOCK_HEADER", "A block has {} bytes of header"),
     ];
     let format = read("docs/format.md");
     let mut faults = Faults::default();
@@ -285,6 +288,8 @@ fn the_format_has_the_sizes_of_the_code() {
         ("batch", "BATCH_MAGIC"),
         ("footer", "MAGIC"),
         ("manifest", "MAGIC"),
+        ("../audit/trail/header", "MAGIC"),
+        ("../audit/trail/block", "MAGIC"),
     ];
     for (file, name) in magics {
         let value = constant(&format!("src/log/{file}.rs"), name);
@@ -333,8 +338,8 @@ fn the_format_has_no_gaps() {
         ends.push(next);
     }
     // Segment header, batch header, a frame's fixed part, footer entry, trailer, manifest, a run's
-    // first page and its entries.
-    assert_eq!(ends, [128, 64, 8, 16, 128, 128, 80, 12]);
+    // first page and its entries, a trail segment's header, a block's fixed part.
+    assert_eq!(ends, [128, 64, 8, 16, 128, 128, 80, 12, 80, 16]);
 }
 
 #[test]

@@ -12,7 +12,8 @@ use std::fmt;
 use crate::ids::{StoreTime, Token};
 use crate::types::Difference;
 
-/// A keyed 64-bit hash that stands for a text: equal texts of one store have equal labels.
+/// A keyed 64-bit hash that stands for a text: equal texts of one store have equal labels, if they
+/// are of one kind (two scopes, two clients).
 ///
 /// The trail knows the name behind a label if it was allowed to keep it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,7 +51,7 @@ impl fmt::Debug for Label {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct EventId {
-    /// Numbers the openings of a store.
+    /// Numbers the openings of a store: it rises with each, and a copied store goes on with others.
     pub boot: u64,
     /// From 0, without gaps.
     pub sequence: u64,
@@ -266,7 +267,8 @@ pub struct Event {
     pub age_ms: Option<u64>,
     /// How long the claim was held, the wait took, or the clock's step was, in milliseconds.
     pub duration_ms: Option<u64>,
-    /// Milliseconds since the event before this one of the same key, if it is remembered.
+    /// Milliseconds since the key was asked for before this, if that is remembered; of claims and
+    /// collisions.
     pub gap_ms: Option<u64>,
     /// Which part of the fingerprint differs.
     pub differs: Option<Difference>,

@@ -3,12 +3,44 @@
 //! Nothing here delays or fails a request (promise 9): what cannot be taken in time is dropped and
 //! counted.
 //!
+//! | file | what |
+//! | --- | --- |
+//! | `event.rs` | a decision, as the trail keeps it |
+//! | `draft.rs`, `ring.rs` | what a decision hands over, and the way to the audit thread |
+//! | `auditor.rs`, `keeper.rs` | the engine's side of it, and the thread's |
+//! | `label.rs`, `known.rs` | what stands for a text, and whose names are known |
+//! | `shape.rs`, `recent.rs` | what stands for a key, and when one came |
+//! | `trail/` | events on disk |
+//! | `options.rs` | what is kept |
+//! | `verdict/` | how a collision is judged |
+//! | `synth/` | made-up traffic whose truth is known |
+//!
 //! Left to others: the decisions themselves (the engine).
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
+
+mod auditor;
+mod draft;
 mod event;
+mod keeper;
+mod known;
+mod label;
+mod options;
+mod recent;
+mod ring;
+mod shape;
 #[cfg(any(test, feature = "synth"))]
 pub mod synth;
+mod trail;
 mod verdict;
 
+pub(crate) use auditor::{Auditor, Ground};
+pub(crate) use draft::{Draft, DraftKey, Holder, Seen};
 pub use event::{Context, Event, EventId, EventKind, KeyFormat, KeyShape, Label};
+pub(crate) use label::Digest;
+pub use options::{Audit, Privacy};
+pub use trail::{Damage, Gap, Trail, TrailItem};
 pub use verdict::{Classifier, Judgement, Reason, Reasons, Rules, Verdict};

@@ -107,4 +107,9 @@ pub trait Disk: Debug + Send + Sync {
     fn try_lock(&self) -> io::Result<LockAttempt>;
     /// The directory's identity.
     fn identity(&self) -> io::Result<DirIdentity>;
+    /// A directory inside of this one, made durably if it is missing. A disk need not have any.
+    fn directory(&self, name: &str) -> io::Result<Arc<dyn Disk>> {
+        let message = format!("{} has no directory {name:?}", self.describe());
+        Err(io::Error::new(io::ErrorKind::Unsupported, message))
+    }
 }

@@ -173,6 +173,17 @@ impl Disk for RealDisk {
         let metadata = self.dir.metadata()?;
         Ok(DirIdentity { device: metadata.dev(), inode: metadata.ino() })
     }
+
+    fn directory(&self, name: &str) -> io::Result<Arc<dyn Disk>> {
+        name::check(name)?;
+        match rustix::fs::mkdirat(&self.dir, name, Mode::from_raw_mode(DIR_MODE)) {
+            Ok(()) => self.sync_dir()?,
+            Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let dir = self.open_at(name, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        Ok(Arc::new(Self { path: self.path.join(name), dir }))
+    }
 }
 
 #[derive(Debug)]

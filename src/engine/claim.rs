@@ -11,11 +11,13 @@ use std::task::Waker;
 use parking_lot::MutexGuard;
 
 use super::Engine;
+use super::audit::Met;
 use super::batch::Ticket;
 use super::flight::{Completed, Flight, Owner, State};
 use super::lookup::{Searched, Spot};
 use super::shard::Shard;
 use super::signal::{Signal, Wakers};
+use crate::audit::{Digest, EventKind, Seen};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::log::{ClaimFrame, ClaimState, Frame};
@@ -31,6 +33,10 @@ pub(crate) struct OpenClaim {
     ttl_ms: u64,
     lease_ms: Option<u64>,
     policy: DropPolicy,
+    /// Who asks and for what, as the audit sees it.
+    pub(crate) seen: Seen,
+    /// Since when it waits for another's claim, in monotonic milliseconds, if it does.
+    pub(crate) waits_since_ms: Option<u64>,
 }
 
 /// A decision, and the batch that must be on disk before it is told.
@@ -48,7 +54,7 @@ pub(crate) enum Decision {
         /// Notified when the claim ends.
         ended: Arc<Signal>,
         lease_left_ms: Option<u64>,
-        caller: Option<Caller>,
+        caller: Option<Arc<Caller>>,
         attempt: u32,
     },
     Mismatch {
@@ -103,11 +109,20 @@ impl Engine {
     pub(crate) fn open_claim(&self, request: ClaimRequest) -> Result<OpenClaim> {
         let KeptFor { ttl_ms, lease_ms, policy } = self.options.keep(&request.terms)?;
         let hash = self.hash(request.scope.as_bytes(), request.key.as_bytes());
-        Ok(OpenClaim { request, hash, ttl_ms, lease_ms, policy })
+        let seen = self.audit.see(request.operation.as_deref(), request.caller.as_deref());
+        Ok(OpenClaim { request, hash, ttl_ms, lease_ms, policy, seen, waits_since_ms: None })
     }
 
     /// Decides a claim. A waker is left with the batch if the decision needs one.
     pub(crate) fn claim(&self, claim: &OpenClaim, waker: Option<&Waker>) -> Result<Decided> {
+        let decided = self.decide(claim, waker);
+        if let Err(error) = &decided {
+            self.audit_refusal(claim, error);
+        }
+        decided
+    }
+
+    fn decide(&self, claim: &OpenClaim, waker: Option<&Waker>) -> Result<Decided> {
         self.check_writable()?;
         let (scope, key) = (&claim.request.scope, &claim.request.key);
         let mut wakers = Wakers::default();
@@ -158,10 +173,13 @@ impl Engine {
         let decision = match claim.request.fingerprint.difference(&record.fingerprint) {
             Some(difference) => {
                 self.counters.mismatches.add(1);
+                let met = || Met::record(&record).differing(difference);
+                self.audit_claim(EventKind::Mismatch, claim, None, met);
                 Decision::Mismatch { difference, in_flight: false }
             }
             None => {
                 self.counters.replays.add(1);
+                self.audit_claim(EventKind::Replayed, claim, None, || Met::record(&record));
                 Decision::Replay(Arc::new(record))
             }
         };
@@ -190,6 +208,8 @@ impl Engine {
         }
         if let Some(difference) = request.fingerprint.difference(&flight.fingerprint) {
             self.counters.mismatches.add(1);
+            let met = || Met::flight(flight).differing(difference);
+            self.audit_claim(EventKind::Mismatch, claim, None, met);
             let in_flight = match &flight.state {
                 State::Completing { record } => record.expires_at <= self.time.now(),
                 _ => true,
@@ -200,15 +220,20 @@ impl Engine {
             // Its completion is on its way and has expired: the key is free once it is on disk.
             State::Completing { record } if record.expires_at <= self.time.now() => {
                 self.counters.in_flight.add(1);
+                self.audit_claim(EventKind::InFlight, claim, None, || Met::flight(flight));
                 told(in_flight(flight, self.time.monotonic_ms()))
             }
             State::Completing { record } => {
                 self.counters.replays.add(1);
+                let since = Some(record.completed_at);
+                let met = || Met { since, ..Met::flight(flight) };
+                self.audit_claim(EventKind::Replayed, claim, None, met);
                 let record = record.clone();
                 told(Decision::Replay(record))
             }
             State::Unresolved { since } => {
                 let (token, attempt) = (flight.token, flight.attempt);
+                self.audit_claim(EventKind::MetUnresolved, claim, None, || Met::flight(flight));
                 told(Decision::Unresolved { token, attempt, since: *since })
             }
             State::Held { .. } | State::Abandoned { .. } => {
@@ -218,10 +243,11 @@ impl Engine {
                 }
                 if !flight.lease_is_over(now_ms) {
                     self.counters.in_flight.add(1);
+                    self.audit_claim(EventKind::InFlight, claim, None, || Met::flight(flight));
                     return told(in_flight(flight, now_ms));
                 }
                 if flight.policy == DropPolicy::Unresolved {
-                    return self.leave_unresolved(flight, waker, wakers);
+                    return self.leave_unresolved(flight, claim, waker, wakers);
                 }
                 self.take_over(flight, claim, waker, wakers)
             }
@@ -259,10 +285,12 @@ impl Engine {
     fn leave_unresolved(
         &self,
         flight: &mut Flight,
+        claim: &OpenClaim,
         waker: Option<&Waker>,
         wakers: &mut Wakers,
     ) -> Result<Decided> {
         let since = self.mark_unresolved(flight, waker, wakers)?;
+        self.audit_claim(EventKind::MetUnresolved, claim, Some(since), || Met::flight(flight));
         let (token, attempt) = (flight.token, flight.attempt);
         Ok(Decided {
             decision: Decision::Unresolved { token, attempt, since },
@@ -286,6 +314,7 @@ impl Engine {
         let moment = self.time.moment();
         let claimed_at = moment.latest;
         let attempt = flight.attempt.saturating_add(1);
+        let digest = claim.seen.digest();
         let mut queue = self.queue.lock();
         let keeps = sabotage::is_on(Bug::SameToken);
         let token = if keeps { flight.token } else { queue.draw()? };
@@ -296,10 +325,14 @@ impl Engine {
             attempt,
             policy: claim.policy.to_byte(),
             state: ClaimState::Held,
+            caller: digest.map(Digest::to_bytes),
             ..flight.restate()
         };
         let ticket = queue.push(&Frame::Claim(frame), None)?;
         queue.wait_with(waker);
+        // Its age and its holder are those of the claim that is taken over.
+        let met = || Met { token: Some(token), attempt, ..Met::flight(flight) };
+        self.audit_claim(EventKind::TakenOver, claim, Some(claimed_at), met);
         let state = State::Held { until_ms: claim.lease_end(moment.monotonic_ms), dropped: false };
         self.limits.change(flight, |flight| {
             flight.token = token;
@@ -309,7 +342,9 @@ impl Engine {
             flight.policy = claim.policy;
             flight.state = state;
             flight.ticket = ticket;
+            flight.seen = claim.seen;
             flight.caller.clone_from(&claim.request.caller);
+            flight.digest = digest;
             flight.owner = claim.request.owner.map(Owner::new);
         });
         flight.ring(wakers);
@@ -331,9 +366,7 @@ impl Engine {
         (waker, wakers): (Option<&Waker>, &mut Wakers),
     ) -> Result<Decided> {
         if self.options.refuse_late_retries {
-            self.note_expiry_told();
-            self.counters.late_retries.add(1);
-            return Ok(Decided { decision: Decision::Expired(late), ticket: Ticket::DONE });
+            return Ok(self.refuse_late(claim, late));
         }
         let request = &claim.request;
         let token = match shard.flight(claim.hash, &request.scope, &request.key) {
@@ -364,14 +397,21 @@ impl Engine {
         let (replaces, late) = match past {
             Past::Nothing => (None, None),
             Past::Expired(_, late) | Past::Remembered(late) if self.options.refuse_late_retries => {
-                self.note_expiry_told();
-                self.counters.late_retries.add(1);
-                return Ok(Decided { decision: Decision::Expired(late), ticket: Ticket::DONE });
+                return Ok(self.refuse_late(claim, late));
             }
             Past::Expired(spot, late) => (Some(spot), Some(late)),
             Past::Remembered(late) => (None, Some(late)),
         };
         self.begin(&mut shard, claim, (replaces, late), waker)
+    }
+
+    /// Refuses a late retry.
+    fn refuse_late(&self, claim: &OpenClaim, late: LateRecord) -> Decided {
+        self.note_expiry_told();
+        self.counters.late_retries.add(1);
+        let met = || Met { since: Some(late.expired_at), ..Met::default() };
+        self.audit_claim(EventKind::Expired, claim, None, met);
+        Decided { decision: Decision::Expired(late), ticket: Ticket::DONE }
     }
 
     /// Begins a flight: admission, token, frame, table.
@@ -399,7 +439,9 @@ impl Engine {
             policy: claim.policy,
             state: State::Held { until_ms: claim.lease_end(moment.monotonic_ms), dropped: false },
             checkpoint: None,
+            seen: claim.seen,
             caller: request.caller.clone(),
+            digest: claim.seen.digest(),
             owner: request.owner.map(Owner::new),
             ticket: Ticket::DONE,
             replaces: past.0,
@@ -423,6 +465,13 @@ impl Engine {
             recognised: false,
         };
         let ticket = flight.ticket;
+        let kind = if past.1.is_some() { EventKind::LateRetry } else { EventKind::Claimed };
+        self.audit_claim(kind, claim, Some(flight.claimed_at), || Met {
+            token: Some(flight.token),
+            attempt: 1,
+            since: past.1.map(|late| late.expired_at),
+            ..Met::default()
+        });
         shard.add(flight);
         Ok(Decided { decision: Decision::Claimed(granted), ticket })
     }
@@ -458,7 +507,7 @@ fn in_flight(flight: &mut Flight, now_ms: u64) -> Decision {
     };
     Decision::InFlight {
         lease_left_ms,
-        caller: flight.caller.as_deref().cloned(),
+        caller: flight.caller.clone(),
         attempt: flight.attempt,
         ended: flight.signal(),
     }

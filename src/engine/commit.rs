@@ -18,7 +18,6 @@ use crate::expiry::StoreClock;
 use crate::ids::{StoreTime, Token};
 use crate::log::{Frame, SegmentKind};
 use crate::sabotage::{self, Bug};
-use crate::telemetry::events;
 
 /// Fails all waiters if a leader leaves without having told them: a panic must not leave anyone
 /// asleep.
@@ -147,7 +146,7 @@ impl Engine {
         self.timers.fire_all();
         self.ask_upkeep(false);
         if is_first {
-            events::poisoned(self.store_id, &cause);
+            self.tell_poisoned(&cause);
         }
     }
 

@@ -11,6 +11,7 @@ use super::batch::{Effect, Ticket};
 use super::flight::{Completed, Flight, State};
 use super::shard::Shard;
 use super::signal::Wakers;
+use crate::audit::{Digest, EventKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::log::{Body, CompletionFrame, Frame, pack};
@@ -28,6 +29,16 @@ impl Engine {
         &self,
         hash: KeyHash,
         token: Token,
+        response: StoredResponse,
+    ) -> std::result::Result<(Arc<Completed>, Ticket), (Error, StoredResponse)> {
+        self.complete_as(EventKind::Completed, (hash, token), response)
+    }
+
+    /// Completes a claim for its holder, or for whoever resolves it.
+    fn complete_as(
+        &self,
+        kind: EventKind,
+        (hash, token): (KeyHash, Token),
         response: StoredResponse,
     ) -> std::result::Result<(Arc<Completed>, Ticket), (Error, StoredResponse)> {
         let limit = self.options.response_limit(self.segment_size);
@@ -53,6 +64,7 @@ impl Engine {
             return Err((lease_lost(), response));
         }
         let completed = self.complete_flight(flight, response, packed.as_deref())?;
+        self.audit_end(kind, flight, Some(completed.0.completed_at));
         shard.counts.completions += 1;
         Ok(completed)
     }
@@ -78,6 +90,7 @@ impl Engine {
             completed_at,
             expires_at: completed_at.plus_ms(flight.ttl_ms),
             response,
+            digest: flight.digest,
         };
         let frame = CompletionFrame {
             token: record.token,
@@ -88,6 +101,7 @@ impl Engine {
             scope: flight.scope.as_bytes(),
             key: flight.key.as_bytes(),
             fingerprint: record.fingerprint.as_bytes(),
+            caller: record.digest.map(Digest::to_bytes),
             response: match packed {
                 None => Body::Plain(record.response.body()),
                 Some(bytes) => {
@@ -116,25 +130,30 @@ impl Engine {
 
     /// Releases a claim: the key is free at once.
     pub(crate) fn release(&self, hash: KeyHash, token: Token) -> Result<Ticket> {
+        self.release_as(EventKind::Released, hash, token)
+    }
+
+    fn release_as(&self, kind: EventKind, hash: KeyHash, token: Token) -> Result<Ticket> {
         self.check_writable()?;
         let mut shard = self.shard(hash).lock();
         let Some(flight) = shard.flight_of(hash, token) else { return Err(lease_lost()) };
         if matches!(flight.state, State::Completing { .. }) {
             return Err(lease_lost());
         }
-        self.release_flight(shard, hash, token)
+        self.release_flight(shard, (hash, token), kind)
     }
 
     /// Frees the key of a flight that is there and not completing.
     pub(crate) fn release_flight(
         &self,
         mut shard: MutexGuard<'_, Shard>,
-        hash: KeyHash,
-        token: Token,
+        (hash, token): (KeyHash, Token),
+        kind: EventKind,
     ) -> Result<Ticket> {
         let mut wakers = Wakers::default();
         let ticket = self.queue.lock().push(&Frame::Release { token }, None)?;
         if let Some(flight) = shard.remove(hash, token) {
+            self.audit_end(kind, &flight, None);
             drop(shard);
             self.limits.leave(&flight);
             flight.ring(&mut wakers);
@@ -177,8 +196,9 @@ impl Engine {
             return Err(lease_lost());
         }
         if flight.attempt == 1 {
-            return self.release_flight(shard, hash, token);
+            return self.release_flight(shard, (hash, token), EventKind::Released);
         }
+        self.audit_end(EventKind::Dropped, flight, None);
         // It may have become unresolved meanwhile.
         self.limits.change(flight, |flight| {
             flight.policy = DropPolicy::Hold;
@@ -196,9 +216,7 @@ impl Engine {
         let flight = held(shard.flight_of(hash, token))?;
         match flight.policy {
             DropPolicy::Hold => {
-                if let State::Held { dropped, .. } = &mut flight.state {
-                    *dropped = true;
-                }
+                self.drop_hold(flight);
                 Ok(flight.ticket)
             }
             DropPolicy::Unresolved => {
@@ -209,6 +227,14 @@ impl Engine {
                 Ok(ticket)
             }
             DropPolicy::Release => self.take_back_flight(shard, (hash, token), &mut wakers),
+        }
+    }
+
+    fn drop_hold(&self, flight: &mut Flight) {
+        if let State::Held { dropped, .. } = &mut flight.state
+            && !std::mem::replace(dropped, true)
+        {
+            self.audit_end(EventKind::Dropped, flight, None);
         }
     }
 
@@ -232,9 +258,7 @@ impl Engine {
         }
         match flight.policy {
             DropPolicy::Hold => {
-                if let State::Held { dropped, .. } = &mut flight.state {
-                    *dropped = true;
-                }
+                self.drop_hold(flight);
                 false
             }
             DropPolicy::Unresolved => {
@@ -269,6 +293,7 @@ impl Engine {
             flight.state = State::Unresolved { since };
             flight.ticket = ticket;
         });
+        self.audit_end(EventKind::LeftUnresolved, flight, Some(since));
         flight.ring(wakers);
         Ok(since)
     }
@@ -340,9 +365,10 @@ impl Engine {
         let token = flight.token;
         drop(shard);
         let resolved = match response {
-            None => self.release(hash, token),
+            None => self.release_as(EventKind::Resolved, hash, token),
             Some(response) => {
-                self.complete(hash, token, response).map(|(_, ticket)| ticket).map_err(|e| e.0)
+                let completed = self.complete_as(EventKind::Resolved, (hash, token), response);
+                completed.map(|(_, ticket)| ticket).map_err(|(error, _)| error)
             }
         };
         // The holder, or another who resolves, may have been faster; or the attempt was taken back,

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use super::batch::Ticket;
 use super::lookup::Spot;
 use super::signal::{Signal, Wakers};
+use crate::audit::{Digest, Seen};
 use crate::ids::{KeyHash, StoreTime, Token};
-use crate::log::{ClaimFrame, ClaimState};
+use crate::log::{CALLER_BYTES, ClaimFrame, ClaimState};
 use crate::types::{
     Caller, Checkpoint, DropPolicy, Fingerprint, Key, OwnerId, Scope, StoredResponse,
 };
@@ -28,7 +29,11 @@ pub(crate) struct Flight {
     pub(crate) policy: DropPolicy,
     pub(crate) state: State,
     pub(crate) checkpoint: Option<Checkpoint>,
-    pub(crate) caller: Option<Box<Caller>>,
+    /// What is being done and for whom, as far as the audit wants to know.
+    pub(crate) seen: Seen,
+    pub(crate) caller: Option<Arc<Caller>>,
+    /// What the log says of its caller.
+    pub(crate) digest: Option<Digest>,
     /// Who claimed it, if there is no guard: a repeated claim of theirs is told of this one.
     pub(crate) owner: Option<Owner>,
     /// The batch that makes the newest decision about this flight durable.
@@ -70,6 +75,8 @@ pub(crate) struct Completed {
     pub(crate) completed_at: StoreTime,
     pub(crate) expires_at: StoreTime,
     pub(crate) response: StoredResponse,
+    /// What is kept of whoever claimed it.
+    pub(crate) digest: Option<Digest>,
 }
 
 impl Owner {
@@ -141,6 +148,7 @@ impl Flight {
             scope: self.scope.as_bytes(),
             key: self.key.as_bytes(),
             fingerprint: self.fingerprint.as_bytes(),
+            caller: self.digest.map(Digest::to_bytes),
             checkpoint: self
                 .checkpoint
                 .as_ref()
@@ -149,6 +157,6 @@ impl Flight {
     }
 }
 
-/// Frame header, varints at their longest, fingerprint, padding, the batch header it may come with,
-/// a footer entry.
-const RESERVE_BYTES: usize = 8 + 60 + 32 + 16 + 64 + 16;
+/// Frame header, varints at their longest, fingerprint, caller, padding, the batch header it may
+/// come with, a footer entry.
+const RESERVE_BYTES: usize = 8 + 60 + 32 + CALLER_BYTES + 16 + 64 + 16;

@@ -14,6 +14,7 @@ use super::lookup::Searched;
 use super::segment::Segment;
 use super::shard::{LockedShard, Shard};
 use super::signal::Wakers;
+use crate::audit::EventKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::index::Location;
@@ -81,6 +82,9 @@ impl Engine {
                     let was_there = expires_at > self.time.now();
                     let ticket = self.enqueue_forget(named, expires_at)?;
                     shard.index.remove(self.geometry, hash, spot.location);
+                    if was_there {
+                        self.audit_forgotten(named, &record);
+                    }
                     drop(shard);
                     self.counters.forgets.add(1);
                     self.note_dead(spot.location, record.response.body().len() as u64);
@@ -102,14 +106,19 @@ impl Engine {
         let token = flight.token;
         match &flight.state {
             State::Abandoned { .. } => {
-                let released = self.release_flight(shard, hash, token);
+                let kind = EventKind::Forgotten;
+                let released = self.release_flight(shard, (hash, token), kind);
                 released.map(|ticket| (true, ticket))
             }
             State::Completing { record } => {
-                let expires_at = record.expires_at;
+                let (record, expires_at) = (record.clone(), record.expires_at);
                 let ticket =
                     self.forget_completing(&mut shard, named, token, expires_at, wakers)?;
-                Ok((expires_at > self.time.now(), ticket))
+                let was_there = expires_at > self.time.now();
+                if was_there {
+                    self.audit_forgotten(named, &record);
+                }
+                Ok((was_there, ticket))
             }
             State::Held { .. } | State::Unresolved { .. } => Err(in_flight()),
         }

@@ -7,6 +7,7 @@ use super::batch::Ticket;
 use super::flight::{Completed, State};
 use super::segment::Segment;
 use super::shard::Shard;
+use crate::audit::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, SegmentId, StoreTime, Token};
 use crate::index::{Candidates, Location};
@@ -231,5 +232,6 @@ fn completed_if(frame: &Frame<'_>, scope: &Scope, key: &Key) -> Read {
         completed_at: frame.completed_at,
         expires_at: frame.expires_at(),
         response: StoredResponse::new(response).with_status(frame.status),
+        digest: frame.caller.as_ref().map(Digest::from_bytes),
     }))
 }

@@ -17,6 +17,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+mod audit;
 mod batch;
 mod catalog;
 mod choice;
@@ -78,6 +79,8 @@ pub(crate) use segment::{Contents, Segment};
 pub(crate) use signal::{Listener, Signal, Wakers};
 pub use stats::Stats;
 
+use crate::audit::{Audit, Auditor, Ground};
+use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expiry::StoreClock;
 use crate::ids::{KeyHash, SegmentId, StoreId, StoreTime};
@@ -129,6 +132,7 @@ pub(crate) struct Engine {
     cache: RecordCache,
     counters: Counters,
     pub(crate) meter: Meter,
+    pub(crate) audit: Auditor,
     late: Late,
     /// Bytes that the log can still take without a new file; kept for when the disk is full.
     room: AtomicU64,
@@ -197,6 +201,7 @@ pub(crate) struct Parts {
     pub(crate) recovered: RecoveryReport,
     pub(crate) shards: Box<[LockedShard]>,
     pub(crate) late: Late,
+    pub(crate) disk: Arc<dyn Disk>,
 }
 
 impl Engine {
@@ -204,7 +209,18 @@ impl Engine {
         let manifest = parts.catalog.manifest();
         let sync_each = parts.options.durability == Durability::Sync;
         let next_token = crate::ids::Token(manifest.ceiling.0 - TOKEN_BLOCK);
+        let ground = Ground {
+            disk: parts.disk,
+            store_id: manifest.store_id,
+            hash_key: &manifest.hash_key,
+            boot: next_token.0,
+        };
+        // A store without threads is stepped by a test, which says so if it wants an audit.
+        let settings = parts.options.audit.clone();
+        let settings =
+            settings.unwrap_or_else(|| if parts.threads { Audit::new() } else { Audit::off() });
         let mut engine = Self {
+            audit: Auditor::new(&settings, ground, &parts.time),
             store_id: manifest.store_id,
             meter: Meter::new(manifest.store_id),
             base: manifest.base,

@@ -151,6 +151,14 @@ pub struct Stats {
     /// Writes of the memory that failed: what it holds may not survive the process before one that
     /// works.
     pub late_failures: u64,
+    /// Decisions that are in the audit trail, or on their way to it.
+    pub audit_events: u64,
+    /// Decisions that are not: there were too many at a time, or the trail's disk failed.
+    pub audit_dropped: u64,
+    /// Failures of the trail's disk.
+    pub audit_failures: u64,
+    /// Bytes of the trail's files.
+    pub audit_bytes: u64,
     /// Store time, in milliseconds since the Unix epoch.
     pub store_time: StoreTime,
     /// By how much a leap of the clock is held back, in milliseconds.
@@ -173,6 +181,15 @@ impl Stats {
     }
 }
 
+/// What all shards hold and have done.
+#[derive(Debug, Default)]
+struct ShardTotals {
+    records: u64,
+    index_bytes: u64,
+    claims: u64,
+    completions: u64,
+}
+
 impl Engine {
     /// Reads all counters. Not free: it visits every shard.
     pub(crate) fn stats(&self) -> Stats {
@@ -182,25 +199,18 @@ impl Engine {
         let (spare_segments, disk_bytes, zero_filled_bytes) =
             (files.free_count() as u64, files.allocated_bytes(), files.zero_filled_bytes());
         drop(catalog);
-        let late = self.late_stats();
-        let (mut records, mut index_bytes, mut claims, mut completions) = (0, 0, 0, 0);
-        for shard in &self.shards {
-            let shard = shard.lock();
-            records += shard.index.len() as u64;
-            index_bytes += shard.index.memory_bytes() as u64;
-            claims += shard.counts.claims;
-            completions += shard.counts.completions;
-        }
+        let (late, audit) = (self.late_stats(), self.audit.counts());
+        let shards = self.count_shards();
         let (counters, cache) = (&self.counters, self.cache.counts());
         let (segments, now) = (self.table.all(), self.time.now());
         Stats {
-            records,
+            records: shards.records,
             in_flight: self.limits.in_flight(),
             unresolved: self.limits.unresolved(),
             oldest_unresolved: self.oldest_unresolved(),
-            claims,
+            claims: shards.claims,
             takeovers: counters.takeovers.get(),
-            completions,
+            completions: shards.completions,
             replays: counters.replays.get(),
             mismatches: counters.mismatches.get(),
             met_in_flight: counters.in_flight.get(),
@@ -222,7 +232,7 @@ impl Engine {
             segments: segments.len() as u64,
             spare_segments,
             disk_bytes,
-            index_bytes,
+            index_bytes: shards.index_bytes,
             cached_records: cache.records,
             record_cache_bytes: cache.bytes,
             record_cache_hits: cache.hits,
@@ -236,11 +246,27 @@ impl Engine {
             late_unreadable: late.unreadable,
             late_lost: counters.late_lost.get(),
             late_failures: counters.late_failures.get(),
+            audit_events: audit.events,
+            audit_dropped: audit.dropped,
+            audit_failures: audit.failures,
+            audit_bytes: audit.bytes,
             store_time: now,
             held_back_ms: self.time.held_back_ms(),
             short_of_room: self.shortage.is_on(),
             poisoned: self.is_poisoned(),
         }
+    }
+
+    fn count_shards(&self) -> ShardTotals {
+        let mut totals = ShardTotals::default();
+        for shard in &self.shards {
+            let shard = shard.lock();
+            totals.records += shard.index.len() as u64;
+            totals.index_bytes += shard.index.memory_bytes() as u64;
+            totals.claims += shard.counts.claims;
+            totals.completions += shard.counts.completions;
+        }
+        totals
     }
 
     fn oldest_unresolved(&self) -> Option<StoreTime> {

@@ -96,6 +96,7 @@ impl Engine {
     /// Step: one round of upkeep.
     pub(crate) fn step_upkeep(&self) -> StepOutcome {
         self.time.tick();
+        self.audit_clock();
         let next_timer = self.timers.fire(self.time.monotonic_ms());
         if !self.is_poisoned() && !self.closed.load(Ordering::Acquire) {
             self.seal_left();

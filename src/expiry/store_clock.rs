@@ -146,6 +146,11 @@ impl StoreClock {
         self.held_back_ms.load(Ordering::Acquire)
     }
 
+    /// By how much the wall clock is ahead of the monotonic one.
+    pub(crate) fn wall_ahead_ms(&self) -> u64 {
+        self.clock.wall_ms().saturating_sub(self.clock.monotonic_ms())
+    }
+
     /// Milliseconds of the monotonic clock, which leases are measured by.
     pub(crate) fn monotonic_ms(&self) -> u64 {
         self.clock.monotonic_ms()

@@ -29,6 +29,11 @@ const UNRESOLVED: u8 = 4;
 const CHECKPOINT: u8 = 5;
 const FORGET: u8 = 6;
 const PACKED_COMPLETION: u8 = 7;
+/// Beside the kind of a claim or a completion: it has a digest of its caller.
+const WITH_CALLER: u8 = 0x80;
+
+/// Bytes of such a digest.
+pub(crate) const CALLER_BYTES: usize = 12;
 
 const POLICY_MASK: u64 = 3;
 const POLICY_LAST: u8 = 2;
@@ -64,6 +69,8 @@ pub(crate) struct ClaimFrame<'a> {
     pub(crate) scope: &'a [u8],
     pub(crate) key: &'a [u8],
     pub(crate) fingerprint: &'a [u8; 32],
+    /// A digest of who asked, for the audit.
+    pub(crate) caller: Option<[u8; CALLER_BYTES]>,
     /// The last checkpoint's name and data.
     pub(crate) checkpoint: Option<(&'a [u8], &'a [u8])>,
 }
@@ -90,6 +97,8 @@ pub(crate) struct CompletionFrame<'a> {
     pub(crate) scope: &'a [u8],
     pub(crate) key: &'a [u8],
     pub(crate) fingerprint: &'a [u8; 32],
+    /// A digest of who asked, for the audit.
+    pub(crate) caller: Option<[u8; CALLER_BYTES]>,
     pub(crate) response: Body<'a>,
 }
 
@@ -198,10 +207,15 @@ impl<'a> Frame<'a> {
         let len = frame_len(bytes).ok_or(FrameFault::Malformed("length under 8"))?;
         let frame = bytes.get(..len).ok_or(FrameFault::Short { need: len })?;
         let mut body = Reader::new(frame.get(FRAME_HEADER..).unwrap_or_default());
-        let (frame, name) = match *kind {
-            CLAIM => (read_claim(&mut body, base), "claim"),
-            COMPLETION => (read_completion(&mut body, base, false), "completion"),
-            PACKED_COMPLETION => (read_completion(&mut body, base, true), "completion, compressed"),
+        let has_caller = kind & WITH_CALLER != 0;
+        let bare = kind & !WITH_CALLER;
+        let (frame, name) = match if has_caller && !can_have_caller(bare) { 0 } else { bare } {
+            CLAIM => (read_claim(&mut body, base, has_caller), "claim"),
+            COMPLETION => (read_completion(&mut body, base, (false, has_caller)), "completion"),
+            PACKED_COMPLETION => {
+                let read = read_completion(&mut body, base, (true, has_caller));
+                (read, "completion, compressed")
+            }
             RELEASE => (read_release(&mut body), "release"),
             UNRESOLVED => (read_unresolved(&mut body, base), "unresolved"),
             CHECKPOINT => (read_checkpoint(&mut body), "checkpoint"),
@@ -234,14 +248,15 @@ impl<'a> Frame<'a> {
         match self {
             Self::Claim(claim) => {
                 put_claim(claim, base, out);
-                CLAIM
+                CLAIM | caller_flag(claim.caller)
             }
             Self::Completion(done) => {
                 put_completion(done, base, out);
-                match done.response {
+                let kind = match done.response {
                     Body::Plain(_) => COMPLETION,
                     Body::Packed { .. } => PACKED_COMPLETION,
-                }
+                };
+                kind | caller_flag(done.caller)
             }
             Self::Release { token } => {
                 put(out, token.0);
@@ -272,6 +287,14 @@ impl<'a> Frame<'a> {
     }
 }
 
+const fn can_have_caller(kind: u8) -> bool {
+    matches!(kind, CLAIM | COMPLETION | PACKED_COMPLETION)
+}
+
+const fn caller_flag(caller: Option<[u8; CALLER_BYTES]>) -> u8 {
+    if caller.is_some() { WITH_CALLER } else { 0 }
+}
+
 fn put_claim(claim: &ClaimFrame<'_>, base: StoreTime, out: &mut Vec<u8>) {
     let (state_flags, gone_at) = match claim.state {
         ClaimState::Held => (0, None),
@@ -296,6 +319,7 @@ fn put_claim(claim: &ClaimFrame<'_>, base: StoreTime, out: &mut Vec<u8>) {
     out.extend_from_slice(claim.scope);
     out.extend_from_slice(claim.key);
     out.extend_from_slice(claim.fingerprint);
+    out.extend_from_slice(claim.caller.as_ref().map_or(&[], |caller| &caller[..]));
     if let Some((name, data)) = claim.checkpoint {
         out.extend_from_slice(name);
         out.extend_from_slice(data);
@@ -316,6 +340,7 @@ fn put_completion(done: &CompletionFrame<'_>, base: StoreTime, out: &mut Vec<u8>
     out.extend_from_slice(done.scope);
     out.extend_from_slice(done.key);
     out.extend_from_slice(done.fingerprint);
+    out.extend_from_slice(done.caller.as_ref().map_or(&[], |caller| &caller[..]));
     out.extend_from_slice(done.response.stored());
 }
 
@@ -323,7 +348,13 @@ fn read_time(body: &mut Reader<'_>, base: StoreTime) -> Option<StoreTime> {
     base.0.checked_add(body.varint()?).map(StoreTime)
 }
 
-fn read_claim<'a>(body: &mut Reader<'a>, base: StoreTime) -> Option<Frame<'a>> {
+/// The digest of a frame that has one. The outer `None` is one that is cut short.
+#[allow(clippy::option_option, reason = "whether there is one, and whether it is whole")]
+fn read_caller(body: &mut Reader<'_>, has_caller: bool) -> Option<Option<[u8; CALLER_BYTES]>> {
+    if has_caller { body.array().copied().map(Some) } else { Some(None) }
+}
+
+fn read_claim<'a>(body: &mut Reader<'a>, base: StoreTime, has_caller: bool) -> Option<Frame<'a>> {
     let token = Token(body.varint()?);
     let claimed_at = read_time(body, base)?;
     let ttl_ms = body.varint()?;
@@ -343,6 +374,7 @@ fn read_claim<'a>(body: &mut Reader<'a>, base: StoreTime) -> Option<Frame<'a>> {
     let scope = body.bytes(scope_len)?;
     let key = body.bytes(key_len)?;
     let fingerprint = body.array()?;
+    let caller = read_caller(body, has_caller)?;
     let checkpoint = match name_len {
         Some(len) => Some((body.bytes(len)?, body.rest())),
         None => None,
@@ -357,6 +389,7 @@ fn read_claim<'a>(body: &mut Reader<'a>, base: StoreTime) -> Option<Frame<'a>> {
         scope,
         key,
         fingerprint,
+        caller,
         checkpoint,
     }))
 }
@@ -364,7 +397,7 @@ fn read_claim<'a>(body: &mut Reader<'a>, base: StoreTime) -> Option<Frame<'a>> {
 fn read_completion<'a>(
     body: &mut Reader<'a>,
     base: StoreTime,
-    is_packed: bool,
+    (is_packed, has_caller): (bool, bool),
 ) -> Option<Frame<'a>> {
     let token = Token(body.varint()?);
     let completed_at = read_time(body, base)?;
@@ -376,6 +409,7 @@ fn read_completion<'a>(
     let plain_len = if is_packed { Some(body.varint_u32()?) } else { None };
     let (scope, key) = (body.bytes(scope_len)?, body.bytes(key_len)?);
     let fingerprint = body.array()?;
+    let caller = read_caller(body, has_caller)?;
     let response = match plain_len {
         None => Body::Plain(body.rest()),
         Some(plain_len) => Body::packed(plain_len, body.rest())?,
@@ -389,6 +423,7 @@ fn read_completion<'a>(
         scope,
         key,
         fingerprint,
+        caller,
         response,
     }))
 }

@@ -36,12 +36,14 @@ pub(crate) use batch::{
 pub(crate) use body::{Body, pack};
 pub(crate) use footer::{Footer, FooterEntries, FooterEntry, FooterFault, FooterHead};
 pub(crate) use frame::{
-    ClaimFrame, ClaimState, CompletionFrame, ForgetFrame, Frame, FrameFault, frame_len,
+    CALLER_BYTES, ClaimFrame, ClaimState, CompletionFrame, ForgetFrame, Frame, FrameFault,
+    frame_len,
 };
 pub(crate) use manifest::{MANIFEST_FILE, MANIFEST_TMP, Manifest, ManifestFault, SegmentEntry};
 pub(crate) use place::Place;
 pub(crate) use scan::{Scan, ScanOptions, ScannedBatch, reach, scan, scan_start};
 pub(crate) use segment_header::{HeaderProblem, SegmentHeader, SegmentKind};
+pub(crate) use varint::{Reader, put};
 
 /// What batches and frames are aligned to.
 pub(crate) const GRANULE: usize = 16;

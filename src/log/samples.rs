@@ -21,6 +21,7 @@ pub(super) struct OwnedFrame {
     state: ClaimState,
     strings: [Vec<u8>; 3],
     fingerprint: [u8; 32],
+    caller: Option<[u8; 12]>,
     checkpoint: Option<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -40,6 +41,7 @@ impl OwnedFrame {
                 scope,
                 key,
                 fingerprint: &self.fingerprint,
+                caller: self.caller,
                 checkpoint: self.checkpoint.as_ref().map(|(name, data)| (&name[..], &data[..])),
             }),
             2 | 7 => Frame::Completion(CompletionFrame {
@@ -51,6 +53,7 @@ impl OwnedFrame {
                 scope,
                 key,
                 fingerprint: &self.fingerprint,
+                caller: self.caller,
                 response: match self.kind {
                     7 if !more.is_empty() => {
                         Body::Packed { plain_len: more.len() as u32 + 1, bytes: more }
@@ -86,8 +89,9 @@ pub(super) fn owned_frame() -> impl Strategy<Value = OwnedFrame> {
     ];
     let numbers = (number(), time(), number(), any::<[u32; 2]>());
     let strings = ([string(), string(), string()], prop::option::of((string(), string())));
-    (1_u8..=7, numbers, 0_u8..=2, state, strings, any::<[u8; 32]>()).prop_map(
-        |(kind, numbers, policy, state, (strings, checkpoint), fingerprint)| OwnedFrame {
+    let digests = (any::<[u8; 32]>(), any::<Option<[u8; 12]>>());
+    (1_u8..=7, numbers, 0_u8..=2, state, strings, digests).prop_map(
+        |(kind, numbers, policy, state, (strings, checkpoint), (fingerprint, caller))| OwnedFrame {
             kind,
             numbers: [numbers.0, numbers.1.0, numbers.2],
             small: numbers.3,
@@ -95,6 +99,7 @@ pub(super) fn owned_frame() -> impl Strategy<Value = OwnedFrame> {
             state,
             strings,
             fingerprint,
+            caller,
             checkpoint,
         },
     )
@@ -112,6 +117,7 @@ pub(super) fn golden_frames() -> Vec<Frame<'static>> {
         scope: b"tenant",
         key: b"key-1",
         fingerprint: &[0xf1; 32],
+        caller: None,
         checkpoint: None,
     };
     let abandoned = ClaimFrame {
@@ -131,6 +137,7 @@ pub(super) fn golden_frames() -> Vec<Frame<'static>> {
         scope: b"tenant",
         key: b"key-1",
         fingerprint: &[0xf1; 32],
+        caller: None,
         response: Body::Plain(b"{\"ok\":true}"),
     };
     let packed = CompletionFrame {

@@ -79,7 +79,14 @@ impl ClaimContext {
     /// [`LeaseLost`](crate::ErrorKind::LeaseLost) if the claim is over, unresolved, or dropped: a
     /// claim whose guard is gone cannot end any more, and must not be kept alive.
     pub fn extend(&self, lease: Duration) -> Result<()> {
-        self.inner.engine.extend(self.granted.hash, self.granted.token, lease)
+        let extended = self.inner.engine.extend(self.granted.hash, self.granted.token, lease);
+        extended.inspect_err(|error| self.tell_stale(error))
+    }
+
+    /// Has the audit told of a holder who was refused.
+    fn tell_stale(&self, error: &Error) {
+        let Granted { hash, token, attempt, .. } = self.granted;
+        self.inner.engine.audit_stale((hash, &self.scope, &self.key), (token, attempt), error);
     }
 
     /// Saves a recovery point for a later attempt.
@@ -89,6 +96,7 @@ impl ClaimContext {
     pub fn save_checkpoint(&self, checkpoint: Checkpoint) -> Pending<()> {
         let (hash, token) = (self.granted.hash, self.granted.token);
         let decided = self.inner.engine.checkpoint(hash, token, checkpoint);
+        let decided = decided.inspect_err(|error| self.tell_stale(error));
         Pending::new(self.inner.clone(), decided.map(|ticket| ((), ticket)))
     }
 }
@@ -128,6 +136,7 @@ impl Claim {
                 Ok(Pending::new(self.end(), told).measured(watch))
             }
             Err((error, response)) => {
+                self.tell_stale(&error);
                 engine.meter.completed(Some(&error), watch, &engine.time);
                 Err(Box::new(CompleteError { error, returned: Some(Box::new((self, response))) }))
             }
@@ -142,6 +151,9 @@ impl Claim {
     pub fn release(self) -> Pending<()> {
         let Granted { hash, token, .. } = self.granted;
         let decided = self.inner.engine.release(hash, token);
+        if let Err(error) = &decided {
+            self.tell_stale(error);
+        }
         Pending::new(self.end(), decided.map(|ticket| ((), ticket)))
     }
 

@@ -113,8 +113,9 @@ impl Deciding {
     }
 
     /// The limit of a wait was reached with the other's claim still in flight.
-    pub(crate) fn gave_up(&self, inner: &Inner) {
+    pub(crate) fn gave_up(&self, inner: &Inner, claim: &OpenClaim, attempt: u32) {
         let engine = &inner.engine;
+        engine.audit_gave_up(claim, attempt);
         engine.meter.told(self.call, Came::InFlight, self.watch, &engine.time);
     }
 

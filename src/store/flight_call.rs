@@ -39,7 +39,8 @@ enum Look {
 }
 
 impl FlightCall {
-    pub(crate) fn new(inner: Arc<Inner>, claim: Box<OpenClaim>, limit: Duration) -> Self {
+    pub(crate) fn new(inner: Arc<Inner>, mut claim: Box<OpenClaim>, limit: Duration) -> Self {
+        claim.waits_since_ms = Some(inner.engine.time.monotonic_ms());
         let mut deciding = Deciding::new(inner.clone(), Call::Wait);
         deciding.again(inner, *claim);
         Self { deciding, limit, deadline_ms: None, listening: None }
@@ -78,7 +79,7 @@ impl FlightCall {
         let limit_ms = u64::try_from(self.limit.as_millis()).unwrap_or(u64::MAX);
         let deadline_ms = *self.deadline_ms.get_or_insert_with(|| now_ms.saturating_add(limit_ms));
         if now_ms >= deadline_ms {
-            self.deciding.gave_up(&inner);
+            self.deciding.gave_up(&inner, &claim, attempt);
             let flight = InFlight { inner, claim, ended, lease_left_ms, caller, attempt };
             return Look::Told(Outcome::InFlight(flight));
         }

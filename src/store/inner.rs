@@ -48,6 +48,7 @@ struct Body {
 struct Threads {
     upkeep: Vec<JoinHandle<()>>,
     committer: Option<JoinHandle<()>>,
+    auditor: Option<JoinHandle<()>>,
 }
 
 /// How often somebody who waits for claims to end looks at the clock, which need not be that of the
@@ -161,6 +162,10 @@ impl Body {
         let closed = catch_unwind(AssertUnwindSafe(|| engine.close_log()));
         engine.stop_committer();
         self.threads.committer.into_iter().for_each(|thread| drop(thread.join()));
+        engine.audit.stop();
+        self.threads.auditor.into_iter().for_each(|thread| drop(thread.join()));
+        // Nobody is kept from closing by its trail.
+        let _ = catch_unwind(AssertUnwindSafe(|| engine.audit.end(&engine.time)));
         engine.timers.fire_all();
         engine.meter.publish(engine);
         drop(self.lock);
@@ -199,6 +204,7 @@ fn shut_elsewhere(engine: Arc<Engine>, body: Body) {
         engine.begin_close();
         engine.stop_upkeep();
         engine.stop_committer();
+        engine.audit.stop();
         std::mem::forget(body.lock);
     }
 }
@@ -231,7 +237,18 @@ fn spawn(engine: &Arc<Engine>) -> Result<Threads> {
         threads.upkeep.into_iter().for_each(|thread| drop(thread.join()));
         return Err(error);
     }
+    threads.auditor = spawn_auditor(engine);
     Ok(threads)
+}
+
+/// Starts the audit thread. Without it, or once it has panicked, events are dropped and counted: no
+/// request depends on it.
+fn spawn_auditor(engine: &Arc<Engine>) -> Option<JoinHandle<()>> {
+    let theirs = engine.audit.is_on().then(|| engine.clone())?;
+    let run = move || {
+        let _ = catch_unwind(AssertUnwindSafe(|| theirs.audit.run(&theirs.time)));
+    };
+    std::thread::Builder::new().name("oncekey-audit".into()).spawn(run).ok()
 }
 
 fn panicked(which: &str) -> Error {

@@ -371,6 +371,11 @@ impl Store {
         self.inner.engine.step_upkeep().rest
     }
 
+    /// One round of the audit thread.
+    pub fn step_audit(&self) {
+        self.inner.engine.audit.step(&self.inner.engine.time);
+    }
+
     /// Drops expired segments; false if there were none.
     pub fn step_prune(&self) -> bool {
         self.inner.engine.step_prune(&mut Pace::hurried()) > 0

@@ -34,7 +34,7 @@ pub struct InFlight {
     pub(crate) claim: Box<OpenClaim>,
     pub(crate) ended: Arc<Signal>,
     pub(crate) lease_left_ms: Option<u64>,
-    pub(crate) caller: Option<Caller>,
+    pub(crate) caller: Option<Arc<Caller>>,
     pub(crate) attempt: u32,
 }
 
@@ -62,7 +62,7 @@ impl InFlight {
     /// Who holds the claim, as far as its request said.
     #[must_use]
     pub fn holder(&self) -> Option<&Caller> {
-        self.caller.as_ref()
+        self.caller.as_deref()
     }
 
     /// The attempt that is running.

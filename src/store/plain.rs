@@ -41,24 +41,29 @@ impl Store {
         let watch = Stopwatch::start(&self.inner.engine.time);
         let completed = match self.inner.engine.complete(self.hash(claim), claim.token, response) {
             Ok((record, ticket)) => Ok((Record::new(record, false), ticket)),
-            Err((error, response)) => self.or_known(error, claim, &response),
+            Err((error, response)) => self
+                .or_known(error, claim, &response)
+                .inspect_err(|error| self.tell_stale(claim, error)),
         };
         Pending::new(self.inner.clone(), completed).measured(watch)
     }
 
     /// Frees the key.
     pub(crate) fn release_named(&self, claim: &Named<'_>) -> Pending<()> {
-        self.told(self.inner.engine.release(self.hash(claim), claim.token))
+        let released = self.inner.engine.release(self.hash(claim), claim.token);
+        self.told(released.inspect_err(|error| self.tell_stale(claim, error)))
     }
 
     /// Lets go of a claim, which follows its policy.
     pub(crate) fn abandon_named(&self, claim: &Named<'_>) -> Pending<()> {
-        self.told(self.inner.engine.let_go_of(self.hash(claim), claim.token))
+        let dropped = self.inner.engine.let_go_of(self.hash(claim), claim.token);
+        self.told(dropped.inspect_err(|error| self.tell_stale(claim, error)))
     }
 
     /// Moves the end of a lease.
     pub(crate) fn extend_named(&self, claim: &Named<'_>, lease: Duration) -> Result<()> {
-        self.inner.engine.extend(self.hash(claim), claim.token, lease)
+        let extended = self.inner.engine.extend(self.hash(claim), claim.token, lease);
+        extended.inspect_err(|error| self.tell_stale(claim, error))
     }
 
     /// Saves a recovery point.
@@ -67,7 +72,8 @@ impl Store {
         claim: &Named<'_>,
         checkpoint: Checkpoint,
     ) -> Pending<()> {
-        self.told(self.inner.engine.checkpoint(self.hash(claim), claim.token, checkpoint))
+        let saved = self.inner.engine.checkpoint(self.hash(claim), claim.token, checkpoint);
+        self.told(saved.inspect_err(|error| self.tell_stale(claim, error)))
     }
 
     /// Settles this unresolved attempt and no other.
@@ -111,6 +117,12 @@ impl Store {
             }
             _ => Err(error),
         }
+    }
+
+    /// Has the audit told of a holder who was refused. Which attempt it was nobody knows.
+    fn tell_stale(&self, claim: &Named<'_>, error: &Error) {
+        let named = (self.hash(claim), claim.scope, claim.key);
+        self.inner.engine.audit_stale(named, (claim.token, 0), error);
     }
 
     fn hash(&self, claim: &Named<'_>) -> KeyHash {

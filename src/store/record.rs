@@ -37,8 +37,15 @@ impl Record {
     #[must_use]
     pub fn from_parts(parts: RecordParts, replayed: bool) -> Self {
         let RecordParts { token, attempt, fingerprint, completed_at, expires_at, response } = parts;
-        let completed =
-            Completed { token, attempt, fingerprint, completed_at, expires_at, response };
+        let completed = Completed {
+            token,
+            attempt,
+            fingerprint,
+            completed_at,
+            expires_at,
+            response,
+            digest: None,
+        };
         Self::new(Arc::new(completed), replayed)
     }
 

@@ -14,6 +14,9 @@ mod api_races;
 mod api_told;
 mod api_waiters;
 mod api_wakers;
+mod audit;
+mod audit_threads;
+
 mod chaos;
 mod closed;
 mod compaction;

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-/// Who makes a request. It decides nothing and is not written to disk: the caller that holds a key
-/// can be read from [`InFlight::holder`](crate::InFlight::holder) while it is in flight.
+/// Who makes a request. It decides nothing: the caller that holds a key can be read from
+/// [`InFlight::holder`](crate::InFlight::holder) while it is in flight, and the audit trail keeps
+/// what its [`Privacy`](crate::audit::Privacy) allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Caller {
     client: Option<String>,

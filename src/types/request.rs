@@ -22,7 +22,7 @@ pub struct ClaimRequest {
     pub(crate) key: Key,
     pub(crate) operation: Option<Arc<str>>,
     pub(crate) fingerprint: Fingerprint,
-    pub(crate) caller: Option<Box<Caller>>,
+    pub(crate) caller: Option<Arc<Caller>>,
     pub(crate) terms: Terms,
     /// Who claims, if it claims without a guard.
     pub(crate) owner: Option<OwnerId>,
@@ -94,7 +94,7 @@ impl ClaimRequest {
     /// Who asks.
     #[must_use]
     pub fn caller(mut self, caller: Caller) -> Self {
-        self.caller = Some(Box::new(caller));
+        self.caller = Some(Arc::new(caller));
         self
     }
 

@@ -74,6 +74,13 @@ impl Disk for SimDisk {
     fn identity(&self) -> io::Result<DirIdentity> {
         self.state.lock().identity()
     }
+
+    fn directory(&self, name: &str) -> io::Result<Arc<dyn Disk>> {
+        match self.directories.lock().get(name) {
+            Some(disk) => Ok(disk.clone()),
+            None => Err(io::Error::new(io::ErrorKind::Unsupported, "it was not put there")),
+        }
+    }
 }
 
 struct SimFile {

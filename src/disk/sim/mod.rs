@@ -32,6 +32,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -43,11 +44,14 @@ pub use crash::Survival;
 pub use faults::{Fault, FaultPlan};
 pub use state::SimCounters;
 
+use super::Disk;
 use state::State;
 
 /// A simulated disk, shared by the store under test and the test that hurts it.
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
+    /// Disks of their own, so that a fault or a crash is of one of them.
+    directories: Mutex<BTreeMap<String, Arc<dyn Disk>>>,
 }
 
 impl SimDisk {
@@ -58,7 +62,7 @@ impl SimDisk {
     }
 
     fn from_state(state: State) -> Arc<Self> {
-        Arc::new(Self { state: Arc::new(Mutex::new(state)) })
+        Arc::new(Self { state: Arc::new(Mutex::new(state)), directories: Mutex::default() })
     }
 
     /// The disk as it is found after the process died or the power went. This one and its handles
@@ -167,6 +171,12 @@ impl SimDisk {
         super::name::check(name)?;
         self.state.lock().put(name, &bytes);
         Ok(())
+    }
+
+    /// Puts a directory there: a disk of its own, with calls and faults of its own. What a crash
+    /// or a copy of this disk leaves has no directories: they are put there again.
+    pub fn put_directory(&self, name: &str, disk: Arc<dyn Disk>) {
+        self.directories.lock().insert(name.to_owned(), disk);
     }
 
     /// A file's content as reads see it. Not counted as a call.

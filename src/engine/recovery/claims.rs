@@ -5,6 +5,7 @@
 
 use hashbrown::HashTable;
 
+use crate::audit::{Digest, Seen};
 use crate::engine::batch::Ticket;
 use crate::engine::flight::{Flight, State};
 use crate::ids::{KeyHash, StoreTime, Token};
@@ -141,16 +142,22 @@ fn is_of(
     claim.is_some_and(|(_, claim)| claim.scope == scope && claim.key == key)
 }
 
-/// Claims without an owner: their process is gone. One that must not run twice becomes unresolved.
-pub(super) fn make_ownerless(flights: &mut [Flight], now: StoreTime) {
+/// Claims without an owner: their process is gone. One that must not run twice becomes unresolved;
+/// returns their tokens.
+pub(super) fn make_ownerless(flights: &mut [Flight], now: StoreTime) -> Vec<Token> {
+    let mut unresolved = Vec::new();
     for flight in flights {
         if matches!(flight.state, State::Held { .. }) {
+            if flight.policy == DropPolicy::Unresolved {
+                unresolved.push(flight.token);
+            }
             flight.state = match flight.policy {
                 DropPolicy::Unresolved => State::Unresolved { since: now },
                 DropPolicy::Hold | DropPolicy::Release => State::Abandoned { at: now },
             };
         }
     }
+    unresolved
 }
 
 fn flight_of(claim: &ClaimFrame<'_>, name: (Scope, Key), hash: KeyHash) -> Flight {
@@ -170,7 +177,9 @@ fn flight_of(claim: &ClaimFrame<'_>, name: (Scope, Key), hash: KeyHash) -> Fligh
             ClaimState::Unresolved { since } => State::Unresolved { since },
         },
         checkpoint: claim.checkpoint.map(|(name, data)| Checkpoint::from_disk(name, data)),
+        seen: Seen::default(),
         caller: None,
+        digest: claim.caller.as_ref().map(Digest::from_bytes),
         owner: None,
         ticket: Ticket::DONE,
         replaces: None,

@@ -117,7 +117,7 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
     let mut records = Records::new(geometry, hasher, now, expired);
     records.rewrite_tail(&counted, &mut catalog, observer)?;
     let kept = records.load(counted, workers, observer)?;
-    claims::make_ownerless(&mut flights, time.latest());
+    let left_unresolved = claims::make_ownerless(&mut flights, time.latest());
     if !report.damage.is_empty() {
         records.leave_forgotten(&mut flights, &kept)?;
     }
@@ -145,6 +145,7 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
         recovered: report,
         shards,
         late: remembered.late,
+        disk: env.disk.clone(),
     };
     let engine = Engine::new(parts);
     engine.counters.dropped_segments.add(dropped);
@@ -153,6 +154,7 @@ pub(crate) fn recover(env: &Environment, options: &Options) -> Result<Arc<Engine
     engine.with_writer(|writer| writer.start(0, &[], &engine))?;
     engine.publish_manifest(named)?;
     engine.free_left(&*env.disk, &old)?;
+    engine.audit_left_by_a_crash(&left_unresolved);
     Ok(Arc::new(engine))
 }
 

@@ -75,6 +75,31 @@ const GOLDEN: [&str; 9] = [
     ",
 ];
 
+/// A claim and a completion that say who asked: the other fields are those of the golden frames.
+#[test]
+fn golden_bytes_with_a_caller() {
+    let caller = Some([0xca; CALLER_BYTES]);
+    let with_caller = golden_frames().into_iter().filter_map(|frame| match frame {
+        Frame::Claim(claim) => Some(Frame::Claim(ClaimFrame { caller, ..claim })),
+        Frame::Completion(done) => Some(Frame::Completion(CompletionFrame { caller, ..done })),
+        _ => None,
+    });
+    let bare = golden_frames()
+        .into_iter()
+        .zip(GOLDEN)
+        .filter(|(frame, _)| matches!(frame, Frame::Claim(_) | Frame::Completion(_)));
+    for (frame, (bare, _)) in with_caller.zip(bare) {
+        let ((bytes, len), (bare, bare_len)) = (sealed(&frame, FIRST), sealed(&bare, FIRST));
+        assert_eq!(Frame::decode(&bytes, FIRST, BASE), Ok((frame, len)));
+        assert_eq!((bytes[4], len), (bare[4] | 0x80, bare_len + CALLER_BYTES));
+        let at = bytes.windows(CALLER_BYTES).position(|part| part == [0xca; CALLER_BYTES]);
+        let at = at.expect("the digest");
+        assert_eq!(&bytes[at - 32..at], [0xf1; 32], "it follows the fingerprint");
+        assert_eq!(bytes[8..at], bare[8..at]);
+        assert_eq!(bytes[at + CALLER_BYTES..len], bare[at..bare_len]);
+    }
+}
+
 #[test]
 fn every_flipped_bit_is_found_or_padding() {
     for frame in golden_frames() {
@@ -128,6 +153,8 @@ fn frames_no_writer_makes_are_malformed() {
     assert!(!forged_fails(3, &[1]));
     assert!(forged_fails(0, &[1]), "kind 0");
     assert!(forged_fails(8, &[1]), "kind 8");
+    assert!(forged_fails(0x83, &[1]), "a release with a caller");
+    assert!(!forged_fails(3, &[1]), "a release");
     assert!(forged_fails(3, &[]), "no token");
     assert!(forged_fails(3, &[0x81, 0]), "a varint longer than needed");
     assert!(forged_fails(3, &[1, 0]), "bytes after the last field");
@@ -215,7 +242,7 @@ proptest! {
         let _ = Frame::decode(&bytes, FIRST, BASE);
         // Past the checksum as well.
         if let Some(kind) = bytes.get_mut(4) {
-            *kind %= 8;
+            *kind &= 0x87;
         }
         let len = (bytes.len() as u32).to_le_bytes();
         if let Some(field) = bytes.get_mut(5..8) {

@@ -73,6 +73,7 @@ fn segments(said: &[Vec<Said>]) -> Vec<Arc<Segment>> {
                     scope: b"scope",
                     key: &key,
                     fingerprint: &[1; 32],
+                    caller: None,
                     response: Body::Plain(b"done"),
                 })
             };

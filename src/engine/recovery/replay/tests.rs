@@ -45,6 +45,7 @@ fn encode(said: Said, number: u64, out: &mut Vec<u8>) {
             scope,
             key,
             fingerprint,
+            caller: number.is_multiple_of(2).then_some([said.key; 12]),
             checkpoint: None,
         }),
         3..=4 => Frame::Completion(CompletionFrame {
@@ -56,6 +57,7 @@ fn encode(said: Said, number: u64, out: &mut Vec<u8>) {
             scope,
             key,
             fingerprint,
+            caller: None,
             response: Body::Plain(b"done"),
         }),
         5 => Frame::Release { token },

@@ -1,0 +1,218 @@
+//! The engine's side of the audit: where drafts are handed over, and the thread's life.
+//!
+//! Off, it is one branch for each decision. On, a decision costs its draft and a place in the ring;
+//! the thread is woken once a quarter of the ring is full, and looks by itself in every window.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::draft::{Draft, Seen, Texts};
+use super::keeper::{Counts, Keeper};
+use super::known::Known;
+use super::label::Labels;
+use super::options::{Audit, Privacy};
+use super::ring::Ring;
+use super::trail::Origin;
+use crate::disk::Disk;
+use crate::expiry::StoreClock;
+use crate::ids::StoreId;
+use crate::types::Caller;
+
+/// The audit of a store, or none.
+#[derive(Debug, Default)]
+pub(crate) struct Auditor {
+    live: Option<Box<Live>>,
+}
+
+#[derive(Debug)]
+struct Live {
+    ring: Ring,
+    labels: Labels,
+    known: Known,
+    is_plain: bool,
+    wake: Wake,
+    counts: Counts,
+    write_every: Duration,
+    /// Held by whoever empties the ring, over its I/O.
+    keeper: Mutex<Keeper>,
+    /// By how much the wall clock was ahead of the monotonic one, and what was held back of a leap,
+    /// when it was looked at last.
+    wall_ahead_ms: AtomicU64,
+    held_back_ms: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Wake {
+    state: Mutex<WakeState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct WakeState {
+    called: bool,
+    stop: bool,
+}
+
+/// What the statistics tell of the audit.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct AuditCounts {
+    pub(crate) events: u64,
+    pub(crate) dropped: u64,
+    pub(crate) failures: u64,
+    pub(crate) bytes: u64,
+}
+
+/// What a store's audit is made of.
+pub(crate) struct Ground<'a> {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) store_id: StoreId,
+    /// The secret of the store.
+    pub(crate) hash_key: &'a [u8; 16],
+    /// Rises with each opening.
+    pub(crate) boot: u64,
+}
+
+impl Auditor {
+    pub(crate) fn new(settings: &Audit, ground: Ground<'_>, time: &StoreClock) -> Self {
+        if !settings.is_on {
+            return Self::default();
+        }
+        let labels = Labels::new(settings.secret.as_ref().unwrap_or(ground.hash_key));
+        let origin =
+            Origin { store_id: ground.store_id, boot: ground.boot, key_id: labels.key_id() };
+        let now = time.latest();
+        let keeper = Keeper::new(ground.disk, labels.clone(), settings.clone(), origin, now);
+        Self {
+            live: Some(Box::new(Live {
+                ring: Ring::new(settings.max_pending),
+                labels,
+                known: Known::new(),
+                is_plain: settings.privacy == Privacy::Plain,
+                wake: Wake::default(),
+                counts: Counts::default(),
+                write_every: settings.write_every,
+                keeper: Mutex::new(keeper),
+                wall_ahead_ms: AtomicU64::new(time.wall_ahead_ms()),
+                held_back_ms: AtomicU64::new(0),
+            })),
+        }
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        self.live.is_some()
+    }
+
+    /// Hands over what `draft` makes, if there is an audit.
+    #[inline]
+    pub(crate) fn record(&self, draft: impl FnOnce() -> Draft) {
+        if let Some(live) = &self.live
+            && live.ring.push(draft())
+        {
+            live.wake.call(false);
+        }
+    }
+
+    /// Who asks and for what, if there is an audit.
+    pub(crate) fn see(&self, operation: Option<&str>, caller: Option<&Caller>) -> Seen {
+        let live = self.live.as_ref();
+        live.map_or_else(Seen::default, |live| live.labels.see(operation, caller))
+    }
+
+    /// The texts that the audit thread does not know yet, or never keeps.
+    pub(crate) fn texts(
+        &self,
+        seen: &Seen,
+        operation: Option<&Arc<str>>,
+        caller: Option<&Arc<Caller>>,
+    ) -> Texts {
+        let Some(live) = &self.live else { return Texts::default() };
+        let needs_caller = live.is_plain || !live.known.has(seen.context.client);
+        let needs_operation = !live.known.has(seen.operation);
+        Texts {
+            operation: operation.filter(|_| needs_operation).cloned(),
+            caller: caller.filter(|_| needs_caller).cloned(),
+        }
+    }
+
+    /// By how much the wall clock has moved against the monotonic one since the last call.
+    pub(crate) fn wall_step_ms(&self, time: &StoreClock) -> u64 {
+        let Some(live) = &self.live else { return 0 };
+        let ahead = time.wall_ahead_ms();
+        ahead.abs_diff(live.wall_ahead_ms.swap(ahead, Ordering::Relaxed))
+    }
+
+    /// By how much more is held back of a leap than at the last call.
+    pub(crate) fn rise_of_leap_ms(&self, held_back_ms: u64) -> u64 {
+        let Some(live) = &self.live else { return 0 };
+        held_back_ms.saturating_sub(live.held_back_ms.swap(held_back_ms, Ordering::Relaxed))
+    }
+
+    /// The audit thread: a round in each window, and whenever it is called, until it is stopped.
+    pub(crate) fn run(&self, time: &StoreClock) {
+        let Some(live) = &self.live else { return };
+        while !live.wake.wait(live.write_every) {
+            self.step(time);
+        }
+    }
+
+    /// Step: one round.
+    pub(crate) fn step(&self, time: &StoreClock) {
+        let Some(live) = &self.live else { return };
+        live.ring.come();
+        let mut keeper = live.keeper.lock();
+        let now_ms = time.monotonic_ms();
+        keeper.round((&live.ring, &live.known), &live.counts, now_ms);
+        keeper.remove_old(time.now(), now_ms, &live.counts);
+    }
+
+    /// Ends the thread.
+    pub(crate) fn stop(&self) {
+        if let Some(live) = &self.live {
+            live.wake.call(true);
+        }
+    }
+
+    /// Writes what is left and says that the store was closed.
+    pub(crate) fn end(&self, time: &StoreClock) {
+        if let Some(live) = &self.live {
+            let mut keeper = live.keeper.lock();
+            keeper.end((&live.ring, &live.known), &live.counts, time);
+        }
+    }
+
+    pub(crate) fn counts(&self) -> AuditCounts {
+        let Some(Live { counts, ring, .. }) = self.live.as_deref() else {
+            return AuditCounts::default();
+        };
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        AuditCounts {
+            events: get(&counts.events),
+            dropped: ring.dropped() + get(&counts.lost),
+            failures: get(&counts.failures),
+            bytes: get(&counts.bytes),
+        }
+    }
+}
+
+impl Wake {
+    fn call(&self, stop: bool) {
+        let mut state = self.state.lock();
+        state.called = true;
+        state.stop |= stop;
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Waits until it is called, or for so long. Returns whether the thread is to end.
+    fn wait(&self, limit: Duration) -> bool {
+        let mut state = self.state.lock();
+        if !state.called {
+            self.changed.wait_for(&mut state, limit);
+        }
+        state.called = false;
+        state.stop
+    }
+}

@@ -1,0 +1,220 @@
+//! Labels: what stands for a text in the trail.
+//!
+//! A label is SipHash-1-3 under a key of the store's (or one that several stores share), over what
+//! the text is and the text: a scope and a client of the same name have different labels, so that
+//! the name of one does not give the other away.
+//!
+//! An address is cut to its network before anything is made of it, and is kept nowhere.
+
+use std::fmt;
+use std::hash::Hasher as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use siphasher::sip::SipHasher13;
+
+use super::draft::Seen;
+use super::{Context, Label};
+use crate::log::CALLER_BYTES;
+use crate::types::Caller;
+
+/// What a text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Scope = 1,
+    Operation,
+    Client,
+    Network,
+    Agent,
+    Request,
+    KeyPrefix,
+    Key,
+}
+
+/// Makes labels.
+#[derive(Clone)]
+pub(crate) struct Labels {
+    keyed: SipHasher13,
+    key_id: u64,
+}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the key: whoever has it can test guesses.
+        f.debug_struct("Labels").field("key_id", &self.key_id).finish_non_exhaustive()
+    }
+}
+
+impl Labels {
+    /// From the secret of a store, or one that stores share.
+    pub(crate) fn new(secret: &[u8; 16]) -> Self {
+        let derived =
+            |context| *blake3::Hasher::new_derive_key(context).update(secret).finalize().as_bytes();
+        let (key, id) = (derived("oncekey audit labels v1"), derived("oncekey audit key id v1"));
+        let key = key.first_chunk().copied().unwrap_or_default();
+        let id = id.first_chunk().copied().unwrap_or_default();
+        Self { keyed: SipHasher13::new_with_key(&key), key_id: u64::from_le_bytes(id) }
+    }
+
+    /// Says which secret it is without telling it: labels can be compared where this is equal.
+    pub(crate) fn key_id(&self) -> u64 {
+        self.key_id
+    }
+
+    pub(crate) fn of(&self, part: Part, text: &[u8]) -> Label {
+        let mut together = [0; 96];
+        let whole = together.get_mut(..text.len() + 1).and_then(<[u8]>::split_first_mut);
+        let hash = match whole {
+            // In one piece most texts take two thirds of the time.
+            Some((first, rest)) => {
+                *first = part as u8;
+                rest.copy_from_slice(text);
+                self.keyed.hash(together.get(..text.len() + 1).unwrap_or_default())
+            }
+            None => {
+                let mut hasher = self.keyed;
+                hasher.write(&[part as u8]);
+                hasher.write(text);
+                hasher.finish()
+            }
+        };
+        Label(hash)
+    }
+
+    pub(crate) fn of_network(&self, network: Network) -> Label {
+        match network {
+            Network::V4(prefix) => self.of(Part::Network, &prefix),
+            Network::V6(prefix) => self.of(Part::Network, &prefix),
+        }
+    }
+
+    /// The hash of a key that several stores agree on.
+    pub(crate) fn of_key(&self, scope: &[u8], key: &[u8]) -> u64 {
+        let mut hasher = self.keyed;
+        hasher.write(&[Part::Key as u8, u8::try_from(scope.len()).unwrap_or(u8::MAX)]);
+        hasher.write(scope);
+        hasher.write(key);
+        hasher.finish()
+    }
+
+    /// Who asks, and for what.
+    pub(crate) fn see(&self, operation: Option<&str>, caller: Option<&Caller>) -> Seen {
+        let label = |part, text: Option<&str>| text.map(|text| self.of(part, text.as_bytes()));
+        let operation = label(Part::Operation, operation);
+        let Some(caller) = caller else { return Seen { operation, ..Seen::default() } };
+        let network = caller.ip_address().map(Network::of);
+        let context = Context {
+            client: label(Part::Client, caller.client_name()),
+            network: network.map(|network| self.of_network(network)),
+            agent: label(Part::Agent, caller.agent()),
+            request: label(Part::Request, caller.id()),
+        };
+        Seen { operation, context, network }
+    }
+}
+
+/// Half of a label; never zero, which is for what was not given.
+pub(crate) fn short(label: Label) -> u32 {
+    (label.0 as u32).max(1)
+}
+
+/// Whom a record's caller can be compared with, after a restart: half of each label, zero for what
+/// was not given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Digest {
+    pub(crate) client: u32,
+    pub(crate) network: u32,
+    pub(crate) agent: u32,
+}
+
+impl Digest {
+    pub(crate) const BYTES: usize = CALLER_BYTES;
+
+    pub(crate) fn to_bytes(self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        let parts = [self.client, self.network, self.agent];
+        for (slot, part) in bytes.chunks_exact_mut(4).zip(parts) {
+            slot.copy_from_slice(&part.to_le_bytes());
+        }
+        bytes
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8; Self::BYTES]) -> Self {
+        let part = |at: usize| {
+            let bytes = bytes.get(at..).and_then(<[u8]>::first_chunk).copied();
+            u32::from_le_bytes(bytes.unwrap_or_default())
+        };
+        Self { client: part(0), network: part(4), agent: part(8) }
+    }
+}
+
+/// The network that an address is in: 24 bits, or 48 of IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Network {
+    V4([u8; 3]),
+    V6([u8; 6]),
+}
+
+impl Network {
+    pub(crate) fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => {
+                let [a, b, c, _] = address.octets();
+                Self::V4([a, b, c])
+            }
+            IpAddr::V6(address) => {
+                Self::V6(address.octets().first_chunk().copied().unwrap_or_default())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::V4([a, b, c]) => write!(f, "{}/24", Ipv4Addr::new(*a, *b, *c, 0)),
+            Self::V6(prefix) => {
+                let mut octets = [0; 16];
+                octets.iter_mut().zip(prefix).for_each(|(octet, byte)| *octet = *byte);
+                write!(f, "{}/48", Ipv6Addr::from(octets))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_cut_to_its_network() {
+        let network = |text: &str| Network::of(text.parse().expect("an address")).to_string();
+        assert_eq!(network("192.0.2.77"), "192.0.2.0/24");
+        assert_eq!(network("::ffff:192.0.2.77"), "192.0.2.0/24");
+        assert_eq!(network("2001:db8:1:2:3::9"), "2001:db8:1::/48");
+    }
+
+    #[test]
+    fn labels_tell_parts_lengths_and_secrets_apart() {
+        let (one, other) = (Labels::new(&[1; 16]), Labels::new(&[2; 16]));
+        assert_ne!(one.key_id(), other.key_id());
+        for len in [0, 1, 94, 95, 96, 300] {
+            let text = "x".repeat(len);
+            let label = one.of(Part::Scope, text.as_bytes());
+            assert_eq!(label, one.of(Part::Scope, text.as_bytes()));
+            assert_ne!(label, one.of(Part::Client, text.as_bytes()));
+            assert_ne!(label, other.of(Part::Scope, text.as_bytes()));
+            assert_ne!(label, one.of(Part::Scope, format!("{text}x").as_bytes()));
+        }
+    }
+
+    #[test]
+    fn a_digest_is_its_bytes() {
+        let digest = Digest { client: 1, network: 0, agent: u32::MAX };
+        assert_eq!(Digest::from_bytes(&digest.to_bytes()), digest);
+        let caller = Caller::new().client("ios").user_agent("curl");
+        let labels = Labels::new(&[7; 16]);
+        assert_eq!(labels.see(Some("operation"), Some(&Caller::new())).digest(), None);
+        let digest = labels.see(None, Some(&caller)).digest().expect("a caller");
+        assert!(digest.client != 0 && digest.network == 0 && digest.agent != 0);
+    }
+}

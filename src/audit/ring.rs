@@ -1,0 +1,88 @@
+//! The ring between those who decide and the audit thread.
+//!
+//! Invariants: it is bounded, and its memory is all there from the start; handing over neither
+//! waits nor allocates; what finds it full is dropped and counted. Events keep the order in which
+//! they were handed over, so events that one key's lock orders stay ordered.
+//!
+//! Numbers are given where the ring is emptied, by the one thread that does it: a number that is
+//! drawn before the push could overtake another in the ring. What was dropped takes numbers there,
+//! too, so that it shows as a gap.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crossbeam_queue::ArrayQueue;
+
+use super::draft::Draft;
+
+#[derive(Debug)]
+pub(crate) struct Ring {
+    drafts: ArrayQueue<Draft>,
+    /// From here on the thread is worth waking.
+    busy_from: usize,
+    dropped: AtomicU64,
+    /// Whether the thread has been called and has not come yet.
+    called: AtomicBool,
+}
+
+impl Ring {
+    pub(crate) fn new(capacity: usize) -> Self {
+        let capacity = capacity.max(1);
+        Self {
+            drafts: ArrayQueue::new(capacity),
+            busy_from: capacity.div_ceil(4),
+            dropped: AtomicU64::new(0),
+            called: AtomicBool::new(false),
+        }
+    }
+
+    /// Hands a draft over, or drops it. Returns whether the thread is to be woken: once for each
+    /// time that it comes.
+    pub(crate) fn push(&self, draft: Draft) -> bool {
+        if self.drafts.push(draft).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        self.drafts.len() >= self.busy_from
+            && !self.called.load(Ordering::Relaxed)
+            && !self.called.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn pop(&self) -> Option<Draft> {
+        self.drafts.pop()
+    }
+
+    /// The thread is about to look: from now on it may be called again.
+    pub(crate) fn come(&self) {
+        self.called.store(false, Ordering::Release);
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.drafts.capacity()
+    }
+
+    /// How many were dropped since the beginning.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::EventKind;
+    use crate::ids::StoreTime;
+
+    #[test]
+    fn promise_9_a_full_ring_drops_and_counts_and_calls_once() {
+        let ring = Ring::new(8);
+        let push = |at| ring.push(Draft::new(EventKind::Claimed, StoreTime(at)));
+        let called: Vec<bool> = (0..20).map(push).collect();
+        assert_eq!(called.iter().filter(|called| **called).count(), 1, "{called:?}");
+        assert!(called[1], "a quarter is there");
+        assert_eq!(ring.dropped(), 12);
+        ring.come();
+        let kept: Vec<u64> = std::iter::from_fn(|| ring.pop()).map(|draft| draft.at.0).collect();
+        assert_eq!(kept, (0..8).collect::<Vec<_>>(), "the first to come are kept");
+        assert!(!push(20) && push(21));
+        assert_eq!(ring.dropped(), 12);
+    }
+}
