@@ -71,7 +71,7 @@ pub struct Options {
     pub(crate) observer: Observer,
     pub(crate) compaction_bytes_per_s: u64,
     pub(crate) record_cache_bytes: usize,
-    pub(crate) audit: Option<Audit>,
+    pub(crate) audit: Audit,
 }
 
 impl Default for Options {
@@ -102,7 +102,7 @@ impl Default for Options {
             observer: Observer::default(),
             compaction_bytes_per_s: 16 << 20,
             record_cache_bytes: 32 << 20,
-            audit: None,
+            audit: Audit::off(),
         }
     }
 }
@@ -206,8 +206,8 @@ impl Options {
         /// turns it off. [`Stats`](crate::Stats) counts what it holds and answers. Default: 32 MiB.
         record_cache_bytes: usize = record_cache_bytes;
         /// The audit trail: a record of every decision, in the directory `audit` of the store's.
-        /// Default: [`Audit::new`], a trail of at most 64 MiB and 30 days.
-        audit: Audit = audit.some;
+        /// Default: none.
+        audit: Audit = audit;
     }
 
     /// Lets claims be held without a deadline: until they end, or the process does.
@@ -263,7 +263,7 @@ impl Options {
                 MIN_LEAP_THRESHOLD.as_secs()
             )));
         }
-        self.audit.as_ref().map_or(Ok(()), Audit::validate)?;
+        self.audit.validate()?;
         let size = self.segment_bytes;
         if !size.is_power_of_two() || !(1 << 16..=1 << 30).contains(&size) {
             return Err(Error::invalid(format!(

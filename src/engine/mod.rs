@@ -79,7 +79,7 @@ pub(crate) use segment::{Contents, Segment};
 pub(crate) use signal::{Listener, Signal, Wakers};
 pub use stats::Stats;
 
-use crate::audit::{Audit, Auditor, Ground};
+use crate::audit::{Auditor, Ground};
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::expiry::StoreClock;
@@ -215,12 +215,8 @@ impl Engine {
             hash_key: &manifest.hash_key,
             boot: next_token.0,
         };
-        // A store without threads is stepped by a test, which says so if it wants an audit.
-        let settings = parts.options.audit.clone();
-        let settings =
-            settings.unwrap_or_else(|| if parts.threads { Audit::new() } else { Audit::off() });
         let mut engine = Self {
-            audit: Auditor::new(&settings, ground, &parts.time),
+            audit: Auditor::new(&parts.options.audit, ground, &parts.time),
             store_id: manifest.store_id,
             meter: Meter::new(manifest.store_id),
             base: manifest.base,
