@@ -85,20 +85,20 @@ impl fmt::Display for Damage {
     }
 }
 
-/// A trail, read from its beginning. [`Store`](crate::Store) writes one, unless it is
-/// [off](super::super::Audit::off).
+/// A trail, read from its beginning. A [`Store`](crate::Store) writes one if it is told to
+/// ([`Options::audit`](crate::Options::audit)).
 ///
 /// As an iterator it ends where the trail ends for now: asked again later, it goes on with what was
 /// written meanwhile.
 ///
 /// ```
-/// use oncekey::audit::{EventKind, Trail, TrailItem};
-/// use oncekey::{ClaimRequest, Key, Outcome, Scope, Store, StoredResponse};
+/// use oncekey::audit::{Audit, EventKind, Trail, TrailItem};
+/// use oncekey::{ClaimRequest, Key, Options, Outcome, Scope, StoredResponse};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let dir = tempfile::tempdir()?;
 /// # let path = dir.path().join("state");
-/// let store = Store::create(&path)?;
+/// let store = Options::new().audit(Audit::new()).create(&path)?;
 /// let request = ClaimRequest::new(Scope::new("acct_42")?, Key::new("k1")?).operation("charge");
 /// let Outcome::Claimed(claim) = store.claim(request).wait()? else { panic!() };
 /// claim.complete(StoredResponse::new("charged")).wait()?;
