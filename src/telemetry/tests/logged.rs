@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use parking_lot::Mutex;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Metadata, Subscriber};
 
 use super::{SECRET, troubles};
 
@@ -64,9 +64,18 @@ impl Subscriber for Log {
     fn exit(&self, _: &Id) {}
 }
 
+/// Has another subscriber beside that of the test. While there is one alone, `tracing-core` asks
+/// nobody but the default of whichever thread comes to an event first: a test that runs meanwhile
+/// and has none would turn the event off for all.
+fn with_default(subscriber: impl Subscriber + Send + Sync + 'static, run: impl FnOnce()) {
+    static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Log::default()));
+    LazyLock::force(&ANOTHER);
+    tracing::subscriber::with_default(subscriber, run);
+}
+
 fn logged(run: impl FnOnce()) -> Vec<String> {
     let log = Log::default();
-    tracing::subscriber::with_default(log.clone(), run);
+    with_default(log.clone(), run);
     let lines = log.lines.lock().clone();
     for line in &lines {
         assert!(!line.contains(SECRET), "{line}");
@@ -129,5 +138,5 @@ fn a_subscriber_that_panics_disturbs_nobody() {
         fn enter(&self, _: &Id) {}
         fn exit(&self, _: &Id) {}
     }
-    tracing::subscriber::with_default(Panics, troubles);
+    with_default(Panics, troubles);
 }
