@@ -9,7 +9,7 @@
 //! | `draft.rs`, `ring.rs` | what a decision hands over, and the way to the audit thread |
 //! | `auditor.rs`, `keeper.rs` | the engine's side of it, and the thread's |
 //! | `label.rs`, `known.rs` | what stands for a text, and whose names are known |
-//! | `shape.rs`, `recent.rs` | what stands for a key, and when one came |
+//! | `shape.rs` | what is seen of a key |
 //! | `trail/` | events on disk |
 //! | `options.rs` | what is kept |
 //! | `verdict/` | how a collision is judged |
@@ -29,7 +29,6 @@ mod keeper;
 mod known;
 mod label;
 mod options;
-mod recent;
 mod ring;
 mod shape;
 #[cfg(any(test, feature = "synth"))]
@@ -38,7 +37,7 @@ mod trail;
 mod verdict;
 
 pub(crate) use auditor::{Auditor, Ground};
-pub(crate) use draft::{Draft, DraftKey, Holder, Seen};
+pub(crate) use draft::{Draft, Seen};
 pub use event::{Context, Event, EventId, EventKind, KeyFormat, KeyShape, Label};
 pub(crate) use label::Digest;
 pub use options::{Audit, Privacy};

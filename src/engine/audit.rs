@@ -11,7 +11,7 @@
 use super::Engine;
 use super::claim::OpenClaim;
 use super::flight::{Completed, Flight};
-use crate::audit::{Draft, DraftKey, EventKind, Holder, Seen};
+use crate::audit::{Digest, Draft, EventKind, Seen};
 use crate::error::{Error, ErrorKind};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::telemetry::events;
@@ -28,7 +28,7 @@ pub(super) struct Met {
     /// Since when it is there, or over.
     pub(super) since: Option<StoreTime>,
     pub(super) differs: Option<Difference>,
-    pub(super) holder: Holder,
+    pub(super) holder: Digest,
 }
 
 impl Met {
@@ -39,7 +39,7 @@ impl Met {
             attempt: flight.attempt,
             since: Some(flight.claimed_at),
             differs: None,
-            holder: Holder::new(&flight.seen, flight.digest),
+            holder: flight.digest.unwrap_or_default(),
         }
     }
 
@@ -50,7 +50,7 @@ impl Met {
             attempt: record.attempt,
             since: Some(record.completed_at),
             differs: None,
-            holder: Holder::new(&Seen::default(), record.digest),
+            holder: record.digest.unwrap_or_default(),
         }
     }
 
@@ -85,25 +85,22 @@ impl Engine {
         let request = &claim.request;
         let at = at.unwrap_or_else(|| self.time.latest());
         let waited = |since: u64| self.time.monotonic_ms().saturating_sub(since);
-        let (scope, key) = (request.scope.clone(), request.key.clone());
         let kind = match kind {
             EventKind::Replayed if claim.waits_since_ms.is_some() => EventKind::Waited,
             kind => kind,
         };
+        let is_first = matches!(kind, EventKind::Claimed | EventKind::LateRetry);
         Draft {
-            key: Some(DraftKey { hash: claim.hash, scope, key }),
+            key_hash: self.audit.key_hash(claim.hash, &request.scope, &request.key),
             seen: claim.seen,
-            texts: self.audit.texts(
-                &claim.seen,
-                request.operation.as_ref(),
-                request.caller.as_ref(),
-            ),
-            token: met.token,
+            texts: self.audit.texts(&claim.seen, request),
+            token: met.token.unwrap_or(Token(0)),
             attempt: met.attempt,
-            age_ms: met.since.map(|since| at.ms_since(since)),
-            duration_ms: claim.waits_since_ms.map(waited),
+            age_ms: met.since.map(|since| at.ms_since(since)).into(),
+            duration_ms: claim.waits_since_ms.map(waited).into(),
             differs: met.differs,
             holder: met.holder,
+            shape: if is_first { self.audit.shape(&request.key) } else { None },
             ..Draft::new(kind, at)
         }
     }
@@ -125,13 +122,15 @@ impl Engine {
     pub(super) fn audit_end(&self, kind: EventKind, flight: &Flight, at: Option<StoreTime>) {
         self.audit.record(|| {
             let at = at.unwrap_or_else(|| self.time.latest());
-            let (scope, key) = (flight.scope.clone(), flight.key.clone());
+            let Flight { hash, scope, key, seen, .. } = flight;
+            // A claim from before the store was opened has not been seen.
+            let label = seen.scope.or_else(|| self.audit.scope(scope));
             Draft {
-                key: Some(DraftKey { hash: flight.hash, scope, key }),
-                seen: flight.seen.without_request(),
-                token: Some(flight.token),
+                key_hash: self.audit.key_hash(*hash, scope, key),
+                seen: Seen { scope: label, ..seen.without_request() },
+                token: flight.token,
                 attempt: flight.attempt,
-                duration_ms: Some(at.ms_since(flight.claimed_at)),
+                duration_ms: Some(at.ms_since(flight.claimed_at)).into(),
                 ..Draft::new(kind, at)
             }
         });
@@ -160,29 +159,31 @@ impl Engine {
             return;
         }
         self.audit.record(|| Draft {
-            key: Some(DraftKey { hash, scope: scope.clone(), key: key.clone() }),
-            token: Some(token),
+            token,
             attempt,
-            ..Draft::new(EventKind::StaleHolder, self.time.latest())
+            ..self.draft_of_key(EventKind::StaleHolder, (hash, scope, key))
         });
     }
 
     /// A record was forgotten.
-    pub(super) fn audit_forgotten(
-        &self,
-        (hash, scope, key): (KeyHash, &Scope, &Key),
-        record: &Completed,
-    ) {
+    pub(super) fn audit_forgotten(&self, named: (KeyHash, &Scope, &Key), record: &Completed) {
         self.audit.record(|| {
-            let at = self.time.latest();
+            let draft = self.draft_of_key(EventKind::Forgotten, named);
             Draft {
-                key: Some(DraftKey { hash, scope: scope.clone(), key: key.clone() }),
-                token: Some(record.token),
+                token: record.token,
                 attempt: record.attempt,
-                age_ms: Some(at.ms_since(record.completed_at)),
-                ..Draft::new(EventKind::Forgotten, at)
+                age_ms: Some(draft.at.ms_since(record.completed_at)).into(),
+                ..draft
             }
         });
+    }
+
+    fn draft_of_key(&self, kind: EventKind, (hash, scope, key): (KeyHash, &Scope, &Key)) -> Draft {
+        Draft {
+            key_hash: self.audit.key_hash(hash, scope, key),
+            seen: Seen { scope: self.audit.scope(scope), ..Seen::default() },
+            ..Draft::new(kind, self.time.latest())
+        }
     }
 
     /// The first failure of the disk.
@@ -202,7 +203,7 @@ impl Engine {
         let duration_ms = step_ms.max(leap_ms);
         if duration_ms >= STEP_MS {
             self.audit.record(|| Draft {
-                duration_ms: Some(duration_ms),
+                duration_ms: Some(duration_ms).into(),
                 ..Draft::new(EventKind::ClockStep, self.time.latest())
             });
         }

@@ -109,7 +109,7 @@ impl Engine {
     pub(crate) fn open_claim(&self, request: ClaimRequest) -> Result<OpenClaim> {
         let KeptFor { ttl_ms, lease_ms, policy } = self.options.keep(&request.terms)?;
         let hash = self.hash(request.scope.as_bytes(), request.key.as_bytes());
-        let seen = self.audit.see(request.operation.as_deref(), request.caller.as_deref());
+        let seen = self.audit.see(&request);
         Ok(OpenClaim { request, hash, ttl_ms, lease_ms, policy, seen, waits_since_ms: None })
     }
 

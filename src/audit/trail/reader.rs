@@ -4,6 +4,7 @@
 //! no events are told as damage; memory is bounded, however long the trail is. It takes no lock and
 //! changes nothing, so a trail can be read while a store writes it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -15,6 +16,7 @@ use super::code::read_event;
 use super::cursor::{Cursor, Step, Unreadable};
 use super::dictionary::{Names, Numbers};
 use super::header::{file_name, number_of};
+use crate::audit::label::Network;
 use crate::audit::{Event, EventId, Label};
 use crate::disk::{Disk, RealDisk};
 use crate::error::{Error, ErrorKind, Result};
@@ -194,8 +196,9 @@ impl Trail {
 
     /// The text behind a label, if the trail has it.
     #[must_use]
-    pub fn name(&self, label: Label) -> Option<&str> {
-        self.names.get(label)
+    pub fn name(&self, label: Label) -> Option<Cow<'_, str>> {
+        let network = || Network::of_label(label).map(|network| Cow::Owned(network.to_string()));
+        self.names.get(label).map(Cow::Borrowed).or_else(network)
     }
 
     /// Whose trail it is: the store of what was read last. It changes where a store was made anew
