@@ -10,6 +10,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::draft::{Draft, RareTexts, Seen, Texts};
+use super::guard::{Guard, Judged};
 use super::keeper::{Counts, Keeper};
 use super::known::Known;
 use super::label::Labels;
@@ -34,6 +35,7 @@ struct Live {
     ring: Ring,
     labels: Labels,
     known: Known,
+    guard: Option<Guard>,
     is_plain: bool,
     /// Whether keys are to have the hashes that other stores give them, too.
     is_shared: bool,
@@ -93,6 +95,7 @@ impl Auditor {
                 ring: Ring::new(settings.max_pending),
                 labels,
                 known: Known::new(),
+                guard: settings.guard.as_ref().map(|guard| Guard::new(guard, ground.boot)),
                 is_plain: settings.privacy == Privacy::Plain,
                 is_shared: settings.secret.is_some(),
                 wake: Wake::default(),
@@ -109,14 +112,22 @@ impl Auditor {
         self.live.is_some()
     }
 
-    /// Hands over what `draft` makes, if there is an audit.
+    /// Hands over what `draft` makes, if there is an audit. Returns what a guard's rules say of it.
     #[inline]
-    pub(crate) fn record(&self, draft: impl FnOnce() -> Draft) {
-        if let Some(live) = &self.live
-            && live.ring.push(draft())
-        {
+    pub(crate) fn record(&self, draft: impl FnOnce() -> Draft) -> Option<Box<Judged>> {
+        let live = self.live.as_ref()?;
+        let draft = draft();
+        let judged = live.guard.as_ref().and_then(|guard| guard.judge(&draft));
+        if live.ring.push(draft) {
             live.wake.call(false);
         }
+        judged
+    }
+
+    /// Whether the guard refuses to have this answered.
+    pub(crate) fn refuses(&self, judged: &Judged) -> bool {
+        let guard = self.live.as_ref().and_then(|live| live.guard.as_ref());
+        guard.is_some_and(|guard| guard.refuses(judged))
     }
 
     /// Who asks and for what, if there is an audit.

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::label::Digest;
-use super::{Context, EventKind, KeyShape, Label};
+use super::{Context, Event, EventId, EventKind, KeyShape, Label};
 use crate::ids::{StoreTime, Token};
 use crate::types::{Caller, Difference, Scope};
 
@@ -103,6 +103,39 @@ impl Draft {
             shape: None,
             texts: Texts::default(),
         }
+    }
+
+    /// The event that it tells of.
+    pub(crate) fn event(&self, id: EventId) -> Event {
+        let mut event = Event::new(id, self.at, self.kind, self.key_hash);
+        event.scope = self.seen.scope;
+        event.operation = self.seen.operation;
+        event.context = self.seen.context;
+        event.token = Some(self.token).filter(|token| token.0 != 0);
+        event.attempt = self.attempt;
+        event.age_ms = self.age_ms.get();
+        event.duration_ms = self.duration_ms.get();
+        event.differs = self.differs;
+        let is_known = self.holder != Digest::default();
+        event.holder = is_known.then(|| resembling(self.holder, &event.context));
+        event.shape = self.shape;
+        event
+    }
+}
+
+/// The holder that only half of each label is known of: where that is as in the context of whoever
+/// asked, it is theirs; else a label that is nobody's.
+fn resembling(digest: Digest, asked: &Context) -> Context {
+    let part = |half: u32, asked: Option<Label>| match asked {
+        _ if half == 0 => None,
+        Some(label) if label.half() == half => Some(label),
+        _ => Some(Label::new(u64::from(half))),
+    };
+    Context {
+        client: part(digest.client, asked.client),
+        network: part(digest.network, asked.network),
+        agent: part(digest.agent, asked.agent),
+        request: None,
     }
 }
 

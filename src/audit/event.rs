@@ -128,11 +128,13 @@ pub enum EventKind {
     ClockStep,
     /// The disk failed and the store takes no more changes.
     Poisoned,
+    /// The service's guard refused to have a collision answered.
+    Refused,
 }
 
 impl EventKind {
     /// Every kind, in the order of the codes that the trail stores.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Claimed,
         Self::TakenOver,
         Self::LateRetry,
@@ -152,6 +154,7 @@ impl EventKind {
         Self::Limited,
         Self::ClockStep,
         Self::Poisoned,
+        Self::Refused,
     ];
 
     /// Its stable name, as reports and exports write it.
@@ -177,6 +180,7 @@ impl EventKind {
             Self::Limited => "limited",
             Self::ClockStep => "clock_step",
             Self::Poisoned => "poisoned",
+            Self::Refused => "refused",
         }
     }
 

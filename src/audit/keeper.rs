@@ -8,13 +8,12 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::EventId;
 use super::draft::{Draft, Seen, Texts};
 use super::known::Known;
-use super::label::Digest;
 use super::options::{Audit, Privacy};
 use super::ring::Ring;
 use super::trail::{Bounds, EventNames, Lost, Names, Origin, TRAIL_DIRECTORY, TrailWriter};
-use super::{Context, Event, EventId, Label};
 use crate::disk::Disk;
 use crate::expiry::StoreClock;
 use crate::ids::StoreTime;
@@ -147,7 +146,7 @@ impl Keeper {
 
     fn append(&mut self, draft: &Draft, sequence: u64, known: &Known) -> Result<(), Lost> {
         self.learn(draft, known);
-        let event = event_of(draft, EventId::new(self.origin.boot, sequence));
+        let event = draft.event(EventId::new(self.origin.boot, sequence));
         self.begin().map_err(|error| Lost { events: 1, error })?;
         let caller = draft.texts.caller.as_deref().filter(|_| self.is_plain());
         let request = caller.and_then(Caller::id);
@@ -195,41 +194,8 @@ impl Keeper {
     }
 }
 
-/// The event that a draft tells of.
-fn event_of(draft: &Draft, id: EventId) -> Event {
-    let mut event = Event::new(id, draft.at, draft.kind, draft.key_hash);
-    event.scope = draft.seen.scope;
-    event.operation = draft.seen.operation;
-    event.context = draft.seen.context;
-    event.token = Some(draft.token).filter(|token| token.0 != 0);
-    event.attempt = draft.attempt;
-    event.age_ms = draft.age_ms.get();
-    event.duration_ms = draft.duration_ms.get();
-    event.differs = draft.differs;
-    event.holder =
-        (draft.holder != Digest::default()).then(|| resembling(draft.holder, &event.context));
-    event.shape = draft.shape;
-    event
-}
-
 impl Counts {
     fn set(counter: &AtomicU64, to: u64) {
         counter.store(to, Ordering::Relaxed);
-    }
-}
-
-/// The holder that only half of each label is known of: where that is as in the context of whoever
-/// asked, it is theirs; else a label that is nobody's.
-fn resembling(digest: Digest, asked: &Context) -> Context {
-    let part = |half: u32, asked: Option<Label>| match asked {
-        _ if half == 0 => None,
-        Some(label) if label.half() == half => Some(label),
-        _ => Some(Label::new(u64::from(half))),
-    };
-    Context {
-        client: part(digest.client, asked.client),
-        network: part(digest.network, asked.network),
-        agent: part(digest.agent, asked.agent),
-        request: None,
     }
 }

@@ -12,6 +12,7 @@
 //! | `shape.rs` | what is seen of a key |
 //! | `trail/` | events on disk |
 //! | `options.rs` | what is kept |
+//! | `guard.rs` | an opt-in: what a service refuses |
 //! | `verdict/` | how a collision is judged |
 //! | `synth/` | made-up traffic whose truth is known |
 //!
@@ -25,6 +26,7 @@
 mod auditor;
 mod draft;
 mod event;
+mod guard;
 mod keeper;
 mod known;
 mod label;
@@ -39,6 +41,7 @@ mod verdict;
 pub(crate) use auditor::{Auditor, Ground};
 pub(crate) use draft::{Draft, Seen};
 pub use event::{Context, Event, EventId, EventKind, KeyFormat, KeyShape, Label};
+pub(crate) use guard::Judged;
 pub(crate) use label::Digest;
 pub use options::{Audit, Privacy};
 pub use trail::{Damage, Gap, Trail, TrailItem};

@@ -12,7 +12,7 @@ use super::Engine;
 use super::claim::OpenClaim;
 use super::flight::{Completed, Flight};
 use crate::audit::{Digest, Draft, EventKind, Seen};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::telemetry::events;
 use crate::types::{Difference, Key, Scope};
@@ -72,7 +72,25 @@ impl Engine {
         if claim.waits_since_ms.is_some() && kind == EventKind::InFlight {
             return;
         }
-        self.audit.record(|| self.draft_of_claim(kind, claim, at, met()));
+        if let Some(judged) = self.audit.record(|| self.draft_of_claim(kind, claim, at, met())) {
+            *claim.judged.lock() = Some(judged);
+        }
+    }
+
+    /// Whether the guard, if there is one, lets a claim be answered.
+    pub(crate) fn guard(&self, claim: &OpenClaim) -> Result<()> {
+        let Some(judged) = claim.judged.lock().take() else { return Ok(()) };
+        if !self.audit.refuses(&judged) {
+            return Ok(());
+        }
+        let met =
+            || Met { token: judged.event.token, attempt: judged.event.attempt, ..Met::default() };
+        self.audit_claim(EventKind::Refused, claim, None, met);
+        let message = format!(
+            "the guard of the store refused a collision of key {}: {} ({})",
+            claim.hash, judged.judgement.verdict, judged.judgement.reasons
+        );
+        Err(Error::new(ErrorKind::Refused, message))
     }
 
     fn draft_of_claim(

@@ -15,6 +15,7 @@ mod api_told;
 mod api_waiters;
 mod api_wakers;
 mod audit;
+mod audit_guard;
 mod audit_threads;
 
 mod chaos;
