@@ -13,6 +13,7 @@
 //! | `trail/` | events on disk |
 //! | `options.rs` | what is kept |
 //! | `verdict/` | how a collision is judged |
+//! | `report/` | what a trail adds up to |
 //! | `synth/` | made-up traffic whose truth is known |
 //!
 //! Left to others: the decisions themselves (the engine).
@@ -30,6 +31,8 @@ mod known;
 mod label;
 mod options;
 mod recent;
+#[cfg(feature = "report")]
+pub mod report;
 mod ring;
 mod shape;
 #[cfg(any(test, feature = "synth"))]
