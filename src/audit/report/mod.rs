@@ -1,0 +1,3 @@
+//! Reports: what a trail's events add up to.
+//!
+//! Left to others: what makes events (the engine), what each collision was (verdicts).
