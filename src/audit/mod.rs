@@ -14,6 +14,7 @@
 //! | `options.rs` | what is kept |
 //! | `verdict/` | how a collision is judged |
 //! | `json/` | an event as a line of JSON, and back |
+//! | `merge/` | many trails as one |
 //! | `report/` | what a trail adds up to |
 //! | `synth/` | made-up traffic whose truth is known |
 //!
@@ -32,6 +33,8 @@ mod json;
 mod keeper;
 mod known;
 mod label;
+#[cfg(feature = "report")]
+pub mod merge;
 mod options;
 mod recent;
 #[cfg(feature = "report")]
