@@ -15,6 +15,7 @@
 //! | `verdict/` | how a collision is judged |
 //! | `json/` | an event as a line of JSON, and back |
 //! | `merge/` | many trails as one |
+//! | `sink/` | a trail sent to where others read it |
 //! | `report/` | what a trail adds up to |
 //! | `synth/` | made-up traffic whose truth is known |
 //!
@@ -41,6 +42,8 @@ mod recent;
 pub mod report;
 mod ring;
 mod shape;
+#[cfg(feature = "report")]
+pub mod sink;
 #[cfg(any(test, feature = "synth"))]
 pub mod synth;
 mod trail;

@@ -11,6 +11,7 @@
 //! | `keys.rs`, `finding.rs` | who executed a key; findings |
 //! | `view.rs` | watermarks and gaps |
 //! | `options.rs` | bounds |
+//! | `nats.rs` | NATS JetStream as a source (feature `nats`) |
 //!
 //! What is told may come in any order, more than once, from several sources, and late. An event is
 //! known by store, opening and sequence. Memory is bounded, and what does not fit is counted.
@@ -29,6 +30,8 @@ mod head;
 mod keys;
 mod line;
 mod merger;
+#[cfg(feature = "nats")]
+mod nats;
 mod options;
 mod ranges;
 #[cfg(test)]
@@ -41,6 +44,8 @@ pub use finding::{Execution, Finding, FindingKind, Timing};
 pub use keys::Ending;
 pub use line::{ToldLine, parse_told, told_json};
 pub use merger::{Merge, Merged, Pressure, SourceId};
+#[cfg(feature = "nats")]
+pub use nats::{NatsSource, Received};
 pub use options::MergeOptions;
 pub use told::{Producer, Told};
 pub use view::{MergeGap, StoreState, StoreView};

@@ -219,6 +219,12 @@ impl Trail {
         self.is_ended && !self.is_short
     }
 
+    /// The number of the segment that is being read; zero before the first.
+    #[cfg(feature = "report")]
+    pub(crate) fn segment(&self) -> u64 {
+        self.number.unwrap_or_default()
+    }
+
     /// The id that the next event of the present opening should have.
     #[cfg(feature = "report")]
     pub(crate) fn expected(&self) -> Option<EventId> {
