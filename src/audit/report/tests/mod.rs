@@ -1,0 +1,1 @@
+//! Summaries and what is made of them.
