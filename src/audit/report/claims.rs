@@ -52,11 +52,13 @@ pub struct LastClaim {
     pub operation: Hex,
     /// Whether the claim itself was among the events.
     pub is_whole: bool,
+    /// Whether nothing of an earlier claim of the key can be open elsewhere.
+    pub is_first: bool,
 }
 
 impl LastClaim {
     /// What is known of a key from two sides.
-    fn merge(&mut self, other: &Self) {
+    fn merge(&mut self, other: &Self, is_first: bool) {
         if (other.token, other.is_whole) > (self.token, self.is_whole) {
             let state = if other.token == self.token { self.state } else { ClaimState::Claimed };
             *self = Self { state: state.max(other.state), ..*other };
@@ -70,6 +72,7 @@ impl LastClaim {
                 }
             }
         }
+        self.is_first = is_first;
     }
 }
 
@@ -81,6 +84,8 @@ pub struct Claims {
     lone_ends: usize,
     /// Claims that were not followed for want of room.
     not_followed: u64,
+    /// Lone ends that were not kept for want of room.
+    lost_ends: u64,
 }
 
 impl Claims {
@@ -102,13 +107,14 @@ impl Claims {
             client: event.context.client.into(),
             operation: event.operation.into(),
             is_whole: makes,
+            is_first: event.kind == EventKind::Claimed,
         };
         let key = (store, claim.key_hash);
         if let Some(there) = self.keys.get_mut(&key) {
             let was_lone = there.state == ClaimState::Ended;
-            there.merge(&claim);
+            there.merge(&claim, there.is_first);
             match (was_lone, there.state == ClaimState::Ended) {
-                (false, true) if there.is_whole => drop(self.keys.remove(&key)),
+                (false, true) if there.is_first => drop(self.keys.remove(&key)),
                 (false, true) => self.lone_ends += 1,
                 (true, false) => self.lone_ends -= 1,
                 _ => {}
@@ -126,20 +132,22 @@ impl Claims {
             self.lone_ends += usize::from(is_end);
             self.keys.insert((claim.store, claim.key_hash), claim);
         } else {
-            self.not_followed = self.not_followed.saturating_add(1);
+            let count = if is_end { &mut self.lost_ends } else { &mut self.not_followed };
+            *count = count.saturating_add(1);
         }
     }
 
     /// Adds what another part of a trail, or another trail, tells.
     pub fn merge(&mut self, other: &Self) {
         self.not_followed = self.not_followed.saturating_add(other.not_followed);
+        self.lost_ends = self.lost_ends.saturating_add(other.lost_ends);
         for (key, claim) in &other.keys {
             let Some(there) = self.keys.get_mut(key) else {
                 self.put(*claim);
                 continue;
             };
             let was_end = there.state == ClaimState::Ended;
-            there.merge(claim);
+            there.merge(claim, there.is_first || claim.is_first);
             let is_end = there.state == ClaimState::Ended;
             self.lone_ends = self.lone_ends + usize::from(is_end) - usize::from(was_end);
         }
@@ -154,7 +162,7 @@ impl Claims {
         open
     }
 
-    /// How many claims, or ends, were not followed for want of room.
+    /// How many claims were not followed for want of room.
     #[must_use]
     pub fn not_followed(&self) -> u64 {
         self.not_followed
@@ -189,26 +197,28 @@ fn is_an_end(kind: EventKind) -> bool {
 struct Stored {
     claims: Vec<LastClaim>,
     not_followed: u64,
+    lost_ends: u64,
 }
 
 impl From<Claims> for Stored {
     fn from(claims: Claims) -> Self {
-        let mut all: Vec<LastClaim> = claims.keys.into_values().collect();
-        all.sort_unstable_by_key(|claim| (claim.store, claim.key_hash));
-        Self { claims: all, not_followed: claims.not_followed }
+        let Claims { keys, not_followed, lost_ends, .. } = claims;
+        let mut claims: Vec<LastClaim> = keys.into_values().collect();
+        claims.sort_unstable_by_key(|claim| (claim.store, claim.key_hash));
+        Self { claims, not_followed, lost_ends }
     }
 }
 
 impl From<Stored> for Claims {
     fn from(stored: Stored) -> Self {
-        let mut claims = Self { not_followed: stored.not_followed, ..Self::default() };
-        let mut read = Self::default();
-        for claim in stored.claims {
-            read.put(claim);
-            claims.merge(&read);
-            read.keys.clear();
-            read.lone_ends = 0;
+        let Stored { claims, not_followed, lost_ends } = stored;
+        let mut read = Self { not_followed, lost_ends, ..Self::default() };
+        for claim in claims {
+            // Twice the same key is not what was written, and must not upset the counts.
+            if !read.keys.contains_key(&(claim.store, claim.key_hash)) {
+                read.put(claim);
+            }
         }
-        claims
+        read
     }
 }

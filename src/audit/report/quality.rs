@@ -147,7 +147,8 @@ impl Look<'_> {
             let measured = -alike.log2();
             // Keys that are known as a whole, or are long and begin alike.
             let is_whole = self.format == "decimal" || self.len <= 8;
-            if measured + 4.0 < head {
+            let slack = if is_whole { 1.0 } else { 4.0 };
+            if measured + slack < head {
                 self.findings.push(if is_whole { "repeated" } else { "shared_prefix" });
                 bits = bits - head + measured;
             }

@@ -2,6 +2,9 @@
 //! what the excesses over a high threshold tend to (Balkema and de Haan, 1974; Pickands, 1975),
 //! fitted by its likelihood, given that nothing beyond the horizon was seen.
 
+/// Half the 99.9th percentile of the chi-squared distribution with one degree of freedom.
+const ENOUGH_BETTER: f64 = 5.4;
+
 /// A fitted tail of excesses over a threshold.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Tail {
@@ -14,7 +17,8 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Fits values (the middle of a bucket and its weight) above a threshold, up to a horizon.
+    /// Fits values (the middle of a bucket, and how often it was there) above a threshold, up to a
+    /// horizon.
     pub(super) fn fit(steps: &[(f64, f64)], threshold: f64, horizon: f64) -> Option<Self> {
         let excesses: Vec<(f64, f64)> = steps
             .iter()
@@ -64,6 +68,10 @@ impl Tail {
         let best = candidates
             .filter(|(likelihood, _, _)| likelihood.is_finite())
             .max_by(|left, right| left.0.total_cmp(&right.0));
+        // The simpler tail, unless the other explains significantly more (a likelihood ratio).
+        let simple_scale = best_scale(0.0);
+        let simple = (likelihood(0.0, simple_scale), 0.0, simple_scale);
+        let best = best.map(|best| if best.0 - simple.0 > ENOUGH_BETTER { best } else { simple });
         best.map(|(_, shape, scale)| Self {
             threshold,
             shape,

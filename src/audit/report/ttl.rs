@@ -210,8 +210,10 @@ impl Weighed {
         if last * 2.0 < self.horizon_ms as f64 {
             return None;
         }
+        // Weights as numbers of retries, so that their likelihood is to scale.
+        let scale = self.count as f64 / self.sum;
         let steps: Vec<(f64, f64)> =
-            self.steps.iter().map(|(age, _, weight)| (*age, *weight)).collect();
+            self.steps.iter().map(|(age, _, weight)| (*age, *weight * scale)).collect();
         Tail::fit(&steps, threshold, self.horizon_ms as f64)
     }
 
