@@ -13,6 +13,7 @@
 //! | `trail/` | events on disk |
 //! | `options.rs` | what is kept |
 //! | `verdict/` | how a collision is judged |
+//! | `json/` | an item of a trail as a line of JSON, and back |
 //! | `report/` | what a trail adds up to |
 //! | `synth/` | made-up traffic whose truth is known |
 //!
@@ -26,6 +27,8 @@
 mod auditor;
 mod draft;
 mod event;
+#[cfg(feature = "report")]
+mod json;
 mod keeper;
 mod known;
 mod label;
@@ -43,6 +46,10 @@ mod verdict;
 pub(crate) use auditor::{Auditor, Ground};
 pub(crate) use draft::{Draft, DraftKey, Holder, Seen};
 pub use event::{Context, Event, EventId, EventKind, KeyFormat, KeyShape, Label};
+#[cfg(feature = "report")]
+pub use json::{
+    Origin, ParsedEvent, ParsedItem, event_json, item_json, parse_event, parse_item, rfc3339,
+};
 pub(crate) use label::Digest;
 pub use options::{Audit, Privacy};
 pub use trail::{Damage, Gap, Trail, TrailItem};

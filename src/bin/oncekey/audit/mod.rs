@@ -1,6 +1,12 @@
 //! `oncekey audit`: commands about what stores decided. One file, or folder, each.
 
+mod export;
+mod judged;
+mod source;
 mod synth;
+mod tail;
+mod window;
+mod words;
 
 use std::process::ExitCode;
 
@@ -16,12 +22,16 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Export(export::Args),
     Synth(synth::Args),
+    Tail(tail::Args),
 }
 
 /// Runs one of the commands.
 pub(crate) fn run(args: Args) -> ExitCode {
     match args.command {
+        Command::Export(args) => export::run(args),
         Command::Synth(args) => synth::run(args),
+        Command::Tail(args) => tail::run(args),
     }
 }
