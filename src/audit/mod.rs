@@ -13,7 +13,7 @@
 //! | `trail/` | events on disk |
 //! | `options.rs` | what is kept |
 //! | `verdict/` | how a collision is judged |
-//! | `json/` | an event as a line of JSON, and back |
+//! | `json/` | an item of a trail as a line of JSON, and back |
 //! | `merge/` | many trails as one |
 //! | `sink/` | a trail sent to where others read it |
 //! | `report/` | what a trail adds up to |
@@ -53,7 +53,9 @@ pub(crate) use auditor::{Auditor, Ground};
 pub(crate) use draft::{Draft, DraftKey, Holder, Seen};
 pub use event::{Context, Event, EventId, EventKind, KeyFormat, KeyShape, Label};
 #[cfg(feature = "report")]
-pub use json::{Origin, ParsedEvent, event_json, parse_event, rfc3339};
+pub use json::{
+    Origin, ParsedEvent, ParsedItem, event_json, item_json, parse_event, parse_item, rfc3339,
+};
 pub(crate) use label::Digest;
 pub use options::{Audit, Privacy};
 pub use trail::{Damage, Gap, Trail, TrailItem};

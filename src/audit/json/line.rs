@@ -57,11 +57,11 @@ pub(super) struct Line<'a> {
 }
 
 /// A short text of a fixed set, or an id.
-type Text = Cow<'static, str>;
+pub(super) type Text = Cow<'static, str>;
 
 /// 64 bits as 16 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Hash(u64);
+pub(super) struct Hash(pub(super) u64);
 
 /// A number of 64 bits as a text of decimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,15 +176,7 @@ impl<'a> Line<'a> {
             holder,
             shape: self.shape.map(Shape::parsed).transpose()?,
         };
-        let origin = match (self.store, self.key_id) {
-            (Some(store), Some(Hash(key_id))) => {
-                let store_id = StoreId::parse(&store);
-                let store_id = store_id.ok_or_else(|| format!("no store's id: {store:?}"))?;
-                Some(Origin { store_id, key_id })
-            }
-            (None, None) => None,
-            _ => return Err("of store and key_id there is one without the other".into()),
-        };
+        let origin = origin_of(self.store.as_deref(), self.key_id)?;
         let judgement = self.judgement.map(Judged::parsed).transpose()?;
         Ok(ParsedEvent { origin, event, judgement, names })
     }
@@ -242,6 +234,21 @@ impl Judged {
     }
 }
 
+pub(super) fn origin_of(
+    store: Option<&str>,
+    key_id: Option<Hash>,
+) -> Result<Option<Origin>, Fault> {
+    match (store, key_id) {
+        (Some(store), Some(Hash(key_id))) => {
+            let store_id = StoreId::parse(store);
+            let store_id = store_id.ok_or_else(|| format!("no store's id: {store:?}"))?;
+            Ok(Some(Origin { store_id, key_id }))
+        }
+        (None, None) => Ok(None),
+        _ => Err("of store and key_id there is one without the other".into()),
+    }
+}
+
 /// The one of a set that has this name.
 fn named_one<T: Copy>(
     all: impl IntoIterator<Item = T>,
@@ -267,7 +274,7 @@ fn difference(name: &str) -> Result<Difference, Fault> {
     named_one(all, difference_name, name, "difference")
 }
 
-fn event_id(text: &str) -> Result<EventId, Fault> {
+pub(super) fn event_id(text: &str) -> Result<EventId, Fault> {
     let parts = text.split_once('.');
     let id = parts.and_then(|(boot, sequence)| {
         Some(EventId::new(boot.parse().ok()?, sequence.parse().ok()?))

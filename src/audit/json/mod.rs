@@ -1,4 +1,4 @@
-//! An event, with what was made of it, as one line of JSON and back.
+//! What is in a trail, with what was made of it, as lines of JSON and back.
 //!
 //! Invariants: what was written is read back to the same values; a line is ASCII, without a control
 //! character, so that it can be shown anywhere; no number that is written as one is more than 2^53,
@@ -10,14 +10,16 @@
 //! Left to others: where lines go and come from, and how long one may be.
 
 mod line;
+mod other;
 #[cfg(test)]
 mod tests;
 mod time;
 
 use line::Line;
+use other::Other;
 pub use time::rfc3339;
 
-use super::{Event, Judgement, Label};
+use super::{Damage, Event, Gap, Judgement, Label, TrailItem};
 use crate::error::{Error, Result};
 use crate::ids::StoreId;
 
@@ -54,6 +56,28 @@ pub struct ParsedEvent {
     pub names: Vec<(Label, String)>,
 }
 
+/// An item of a trail as it was read from JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ParsedItem {
+    /// An event.
+    Event(Box<ParsedEvent>),
+    /// Events are missing here.
+    Gap {
+        /// Whose, if the line says so.
+        origin: Option<Origin>,
+        /// Which.
+        gap: Gap,
+    },
+    /// Bytes of the trail were no events.
+    Damage {
+        /// Whose, if the line says so.
+        origin: Option<Origin>,
+        /// Which.
+        damage: Damage,
+    },
+}
+
 /// An event as a JSON object on one line, without the line's end.
 ///
 /// ```
@@ -83,16 +107,52 @@ pub fn event_json<'a>(
     ascii(serde_json::to_string(&line).unwrap_or_default())
 }
 
+/// An item of a trail as a JSON object on one line: an event as [`event_json`] writes it,
+/// `{"gap":{...}}` or `{"damage":{...}}`.
+#[must_use]
+pub fn item_json<'a>(
+    origin: Option<Origin>,
+    item: &TrailItem,
+    judgement: Option<&Judgement>,
+    names: &impl Fn(Label) -> Option<&'a str>,
+) -> String {
+    let other = match item {
+        TrailItem::Event(event) => return event_json(origin, event, judgement, names),
+        TrailItem::Gap(gap) => Other::gap(origin, gap),
+        TrailItem::Damage(damage) => Other::damage(origin, damage),
+    };
+    ascii(serde_json::to_string(&other).unwrap_or_default())
+}
+
 /// Reads what [`event_json`] wrote.
 ///
 /// # Errors
 /// [`Corrupt`](crate::ErrorKind::Corrupt) if it is no JSON, or not an event's; the text says where.
 pub fn parse_event(line: &str) -> Result<ParsedEvent> {
-    let wrong = |error: String| {
-        Error::new(crate::ErrorKind::Corrupt, format!("this is no event in JSON: {error}"))
+    let line: Line<'_> = serde_json::from_str(line).map_err(|error| wrong(&error))?;
+    line.parsed().map_err(|error| wrong(&error))
+}
+
+/// Reads what [`item_json`] wrote.
+///
+/// # Errors
+/// [`Corrupt`](crate::ErrorKind::Corrupt) if it is no JSON, or no item's; the text says where.
+pub fn parse_item(line: &str) -> Result<ParsedItem> {
+    let not_an_event = match serde_json::from_str::<Line<'_>>(line) {
+        Ok(event) => {
+            let event = event.parsed().map_err(|error| wrong(&error))?;
+            return Ok(ParsedItem::Event(Box::new(event)));
+        }
+        Err(error) => error,
     };
-    let line: Line<'_> = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
-    line.parsed().map_err(wrong)
+    match serde_json::from_str::<Other<'_>>(line) {
+        Ok(other) if other.is_something() => other.parsed().map_err(|error| wrong(&error)),
+        _ => Err(wrong(&not_an_event)),
+    }
+}
+
+fn wrong(error: &dyn std::fmt::Display) -> Error {
+    Error::new(crate::ErrorKind::Corrupt, format!("this is no event in JSON: {error}"))
 }
 
 /// The same JSON in ASCII: what a terminal would obey or hide becomes an escape, and so do letters.

@@ -131,6 +131,31 @@ proptest! {
 }
 
 #[test]
+fn gaps_and_damage_are_lines_of_their_own() {
+    let origin = Some(Origin::new(StoreId([1; 16]), 2));
+    for (origin, lost) in [(None, None), (origin, Some(7))] {
+        let (after, before) = (Some(EventId::new(1, 2)), Some(EventId::new(3, 0)));
+        let gap = Gap { after, before, lost };
+        let line = item_json(origin, &TrailItem::Gap(gap), None, &|_| None);
+        assert!(line.starts_with(r#"{"gap":{"after":"1.2","before":"3.0""#), "{line}");
+        assert_eq!(parse_item(&line).expect("read back"), ParsedItem::Gap { origin, gap });
+        assert!(parse_event(&line).is_err());
+        let (file, what) = ("trail-\u{1b}".into(), "torn".into());
+        let damage = Damage { file, offset: 80, bytes: 9, what };
+        let line = item_json(origin, &TrailItem::Damage(damage.clone()), None, &|_| None);
+        assert_eq!(parse_item(&line).expect("read back"), ParsedItem::Damage { origin, damage });
+    }
+    let event = Event::new(EventId::new(1, 2), StoreTime(3), EventKind::Claimed, 4);
+    let line = item_json(origin, &TrailItem::Event(event), None, &|_| None);
+    let Ok(ParsedItem::Event(parsed)) = parse_item(&line) else { panic!("{line}") };
+    assert_eq!((parsed.event, parsed.origin), (event, origin));
+    for bad in ["{}", "[]", "", "1", r#"{"gap":null}"#, r#"{"gap":{},"damage":{}}"#, "{\"gap\":{}"]
+    {
+        assert!(parse_item(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn names_of_fields_are_those_of_the_document() {
     let names =
         |label: Label| Some(if label.get() == 1 { "a\u{1b}[31m\u{202e}\u{9b}" } else { "b" });

@@ -33,6 +33,20 @@ pub enum Ending {
     Completed,
 }
 
+impl Ending {
+    /// Its stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dropped => "dropped",
+            Self::Unresolved => "unresolved",
+            Self::Resolved => "resolved",
+            Self::Released => "released",
+            Self::Completed => "completed",
+        }
+    }
+}
+
 /// One claim of a key, with what became of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Claimed {

@@ -5,6 +5,7 @@
 //! | line | what |
 //! | --- | --- |
 //! | `{"id":"7.42",...}` | an event |
+//! | `{"gap":...}`, `{"damage":...}` | of `oncekey audit export`: what its trail does not have |
 //! | `{"told":"lost","store":...,"key_id":...,"first":"7.10","count":"5"}` | the trail does not have them |
 //! | `{"told":"mark",...,"next":"7.43","at_ms":...}` | all before `next` was told, nothing else until then |
 //! | `{"told":"end",...,"next":"7.43","closed":true}` | the opening is over |
@@ -12,7 +13,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::told::Told;
-use crate::audit::{EventId, Judgement, Label, Origin, event_json, parse_event};
+use crate::audit::{
+    Damage, EventId, Gap, Judgement, Label, Origin, ParsedEvent, ParsedItem, event_json, parse_item,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{StoreId, StoreTime};
 
@@ -22,8 +25,10 @@ use crate::ids::{StoreId, StoreTime};
 pub struct ToldLine {
     /// Whose it is, if the line says so.
     pub origin: Option<Origin>,
-    /// What it tells.
-    pub told: Told,
+    /// What it tells of the store; nothing, if it is about bytes that were no events.
+    pub told: Option<Told>,
+    /// Bytes of the trail that were no events.
+    pub damage: Option<Damage>,
     /// What the event was judged to be, if it was.
     pub judgement: Option<Judgement>,
     /// The names of labels, as far as the line has them.
@@ -57,7 +62,7 @@ struct Statement {
 /// let store = StoreId::parse(&"0c".repeat(16)).expect("32 digits");
 /// let told = Told::End { next: EventId::new(7, 42), is_closed: true };
 /// let line = told_json(Origin::new(store, 5), &told, &|_| None);
-/// assert_eq!(parse_told(&line)?.told, told);
+/// assert_eq!(parse_told(&line)?.told, Some(told));
 /// # Ok::<(), oncekey::Error>(())
 /// ```
 #[must_use]
@@ -102,12 +107,14 @@ pub fn told_json<'a>(
 /// [`Corrupt`](crate::ErrorKind::Corrupt) if it is neither an event nor one of the others.
 pub fn parse_told(line: &str) -> Result<ToldLine> {
     if !line.trim_start().starts_with("{\"told\"") {
-        let parsed = parse_event(line)?;
-        return Ok(ToldLine {
-            origin: parsed.origin,
-            told: Told::Event(parsed.event),
-            judgement: parsed.judgement,
-            names: parsed.names,
+        return Ok(match parse_item(line)? {
+            ParsedItem::Event(parsed) => {
+                let ParsedEvent { origin, event, judgement, names } = *parsed;
+                let told = Some(Told::Event(event));
+                ToldLine { origin, told, damage: None, judgement, names }
+            }
+            ParsedItem::Gap { origin, gap } => ToldLine::other(origin, of_gap(&gap), None),
+            ParsedItem::Damage { origin, damage } => ToldLine::other(origin, None, Some(damage)),
         });
     }
     let wrong = |what: String| {
@@ -117,7 +124,28 @@ pub fn parse_told(line: &str) -> Result<ToldLine> {
         serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
     let (origin, told) = read(&statement)
         .ok_or_else(|| wrong(format!("{:?} with what is missing or wrong", statement.told)))?;
-    Ok(ToldLine { origin: Some(origin), told, judgement: None, names: Vec::new() })
+    Ok(ToldLine::other(Some(origin), Some(told), None))
+}
+
+impl ToldLine {
+    fn other(origin: Option<Origin>, told: Option<Told>, damage: Option<Damage>) -> Self {
+        Self { origin, told, damage, judgement: None, names: Vec::new() }
+    }
+}
+
+/// What a gap in a trail tells.
+fn of_gap(gap: &Gap) -> Option<Told> {
+    let after = |id: EventId| EventId::new(id.boot, id.sequence.saturating_add(1));
+    match (gap.lost, gap.before, gap.after) {
+        (Some(count), Some(before), _) => {
+            let first = EventId::new(before.boot, before.sequence.saturating_sub(count));
+            Some(Told::Lost { first, count })
+        }
+        (Some(count), None, Some(last)) => Some(Told::Lost { first: after(last), count }),
+        // An opening ended without having been closed.
+        (None, _, Some(last)) => Some(Told::End { next: after(last), is_closed: false }),
+        _ => None,
+    }
 }
 
 fn read(statement: &Statement) -> Option<(Origin, Told)> {
