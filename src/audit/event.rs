@@ -269,6 +269,35 @@ pub enum KeyFormat {
     Other,
 }
 
+impl KeyFormat {
+    /// Every format.
+    pub const ALL: [Self; 8] = [
+        Self::UuidV4,
+        Self::UuidV7,
+        Self::UuidOther,
+        Self::Ulid,
+        Self::Decimal,
+        Self::Hexadecimal,
+        Self::Base64,
+        Self::Other,
+    ];
+
+    /// Its stable name, as reports and exports write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UuidV4 => "uuid_v4",
+            Self::UuidV7 => "uuid_v7",
+            Self::UuidOther => "uuid_other",
+            Self::Ulid => "ulid",
+            Self::Decimal => "decimal",
+            Self::Hexadecimal => "hexadecimal",
+            Self::Base64 => "base64",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// One decision of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

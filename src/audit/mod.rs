@@ -14,6 +14,10 @@
 //! | `options.rs` | what is kept |
 //! | `guard.rs` | an opt-in: what a service refuses |
 //! | `verdict/` | how a collision is judged |
+//! | `json/` | an item of a trail as a line of JSON, and back |
+//! | `merge/` | many trails as one |
+//! | `sink/` | a trail sent to where others read it |
+//! | `report/` | what a trail adds up to |
 //! | `synth/` | made-up traffic whose truth is known |
 //!
 //! Left to others: the decisions themselves (the engine).
@@ -27,12 +31,20 @@ mod auditor;
 mod draft;
 mod event;
 mod guard;
+#[cfg(feature = "report")]
+mod json;
 mod keeper;
 mod known;
 mod label;
+#[cfg(feature = "report")]
+pub mod merge;
 mod options;
+#[cfg(feature = "report")]
+pub mod report;
 mod ring;
 mod shape;
+#[cfg(feature = "report")]
+pub mod sink;
 #[cfg(any(test, feature = "synth"))]
 pub mod synth;
 mod trail;
@@ -42,6 +54,10 @@ pub(crate) use auditor::{Auditor, Ground};
 pub(crate) use draft::{Draft, Seen};
 pub use event::{Context, Event, EventId, EventKind, KeyFormat, KeyShape, Label};
 pub(crate) use guard::Judged;
+#[cfg(feature = "report")]
+pub use json::{
+    Origin, ParsedEvent, ParsedItem, event_json, item_json, parse_event, parse_item, rfc3339,
+};
 pub(crate) use label::Digest;
 pub use options::{Audit, Privacy};
 pub use trail::{Damage, Gap, Trail, TrailItem};

@@ -222,6 +222,30 @@ impl Trail {
         self.is_ended && !self.is_short
     }
 
+    /// The number of the segment that is being read; zero before the first.
+    #[cfg(feature = "report")]
+    pub(crate) fn segment(&self) -> u64 {
+        self.number.unwrap_or_default()
+    }
+
+    /// The id that the next event of the present opening should have.
+    #[cfg(feature = "report")]
+    pub(crate) fn expected(&self) -> Option<EventId> {
+        self.expected
+    }
+
+    /// Whether the opening that is being read has been closed, whatever follows.
+    #[cfg(feature = "report")]
+    pub(crate) fn has_ended(&self) -> bool {
+        self.is_ended
+    }
+
+    /// Whether one before it was not closed, and that is still to be told.
+    #[cfg(feature = "report")]
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
     /// Bytes at the end of the trail that make no event yet: a write that is under way, or one that
     /// a crash has cut short.
     ///

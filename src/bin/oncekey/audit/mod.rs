@@ -1,6 +1,14 @@
 //! `oncekey audit`: commands about what stores decided. One file, or folder, each.
 
+mod export;
+mod judged;
+mod merge;
+mod ship;
+mod source;
 mod synth;
+mod tail;
+mod window;
+mod words;
 
 use std::process::ExitCode;
 
@@ -16,12 +24,20 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Export(export::Args),
+    Merge(merge::Args),
+    Ship(ship::Args),
     Synth(synth::Args),
+    Tail(tail::Args),
 }
 
 /// Runs one of the commands.
 pub(crate) fn run(args: Args) -> ExitCode {
     match args.command {
+        Command::Export(args) => export::run(args),
+        Command::Merge(args) => merge::run(args),
+        Command::Ship(args) => ship::run(args),
         Command::Synth(args) => synth::run(args),
+        Command::Tail(args) => tail::run(args),
     }
 }
