@@ -15,6 +15,7 @@
 
 mod least;
 mod load;
+mod own;
 mod proxy;
 
 use std::convert::Infallible;
@@ -185,8 +186,14 @@ fn print(connections: usize, subjects: &[&str], rounds: &[Vec<Measured>]) {
     }
 }
 
-#[tokio::main]
-async fn main() {
+fn main() {
+    if std::env::args().any(|word| word == "--own") {
+        return own::print();
+    }
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(compare());
+}
+
+async fn compare() {
     let asked = Asked::read();
     let dir = tempfile::tempdir().expect("a directory");
     let services = Services::start(dir.path()).await;
