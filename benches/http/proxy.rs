@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Child;
+use std::time::Duration;
 
 /// A proxy that runs.
 pub struct Proxy {
@@ -33,6 +34,17 @@ impl Proxy {
         BufReader::new(stdout).read_line(&mut line).expect("a line");
         let address = line.trim().strip_prefix("clients: http://").expect("an address");
         Some(Self { child, address: address.parse().expect("an address") })
+    }
+
+    /// What it has had of the processors, to a hundredth of a second.
+    pub fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        let stat = stat.expect("Linux tells");
+        // After the name, which is in parentheses: the 12th and the 13th, in user and system.
+        let (_, fields) = stat.rsplit_once(')').expect("a name");
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        Duration::from_millis(10)
+            * ticks.map(|ticks| ticks.parse::<u32>().expect("ticks")).sum::<u32>()
     }
 }
 

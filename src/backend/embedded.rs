@@ -5,6 +5,8 @@
 //! policy). Nothing of this goes to disk.
 
 use std::future::ready;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::{
@@ -12,7 +14,9 @@ use super::{
 };
 use crate::error::Result;
 use crate::options::Durability;
-use crate::store::{self, Entry, Named, Record, Resolution, Store, Unresolved};
+use crate::store::{
+    self, ClaimCall, Entry, FlightCall, Named, Record, Resolution, Store, Unresolved,
+};
 use crate::types::{Checkpoint, ClaimRequest, Key, Scope, StoredResponse};
 
 /// Claims without a deadline ([`Options::no_lease`](crate::Options::no_lease)) are held until they
@@ -35,8 +39,7 @@ impl Backend for Store {
         request: ClaimRequest,
     ) -> impl Future<Output = Result<Outcome>> + Send {
         let winner = Winner { owner, lease: request.terms.lease.or(self.options().lease) };
-        let call = self.claim_as(owner, request);
-        async move { Ok(winner.plain(call.await?)) }
+        Asking { winner, state: Asked::Claim(self.claim_as(owner, request)), limit: None }
     }
 
     fn wait(
@@ -46,14 +49,8 @@ impl Backend for Store {
         limit: Duration,
     ) -> impl Future<Output = Result<Outcome>> + Send {
         let winner = Winner { owner, lease: request.terms.lease.or(self.options().lease) };
-        let call = self.claim_as(owner, request);
-        async move {
-            let outcome = match call.await? {
-                store::Outcome::InFlight(flight) => flight.wait(limit).await?,
-                told => told,
-            };
-            Ok(winner.plain(outcome))
-        }
+        let state = Asked::Claim(self.claim_as(owner, request));
+        Asking { winner, state, limit: Some(limit) }
     }
 
     fn complete(
@@ -100,6 +97,39 @@ impl Backend for Store {
 
 fn named(claim: &ClaimId) -> Named<'_> {
     Named { scope: claim.scope(), key: claim.key(), token: claim.token() }
+}
+
+/// A claim that is asked for. Written out, since an `async` block keeps what it waits for twice, and
+/// a request carries it around.
+struct Asking {
+    winner: Winner,
+    state: Asked,
+    /// For how long somebody else's claim is waited for, if it is.
+    limit: Option<Duration>,
+}
+
+enum Asked {
+    Claim(ClaimCall),
+    Flight(FlightCall),
+}
+
+impl Future for Asking {
+    type Output = Result<Outcome>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Outcome>> {
+        loop {
+            let told = match &mut self.state {
+                Asked::Claim(call) => ready!(Pin::new(call).poll(cx))?,
+                Asked::Flight(call) => ready!(Pin::new(call).poll(cx))?,
+            };
+            match (told, self.limit.take()) {
+                (store::Outcome::InFlight(flight), Some(limit)) => {
+                    self.state = Asked::Flight(flight.wait(limit));
+                }
+                (told, _) => return Poll::Ready(Ok(self.winner.plain(told))),
+            }
+        }
+    }
 }
 
 /// What the store's outcome does not say of a claim that is won.

@@ -11,12 +11,15 @@ use http::{HeaderMap, Request, Response, StatusCode, response};
 use http_body::Body;
 use tower_service::Service;
 
+use super::attempt::Held;
 use super::body::{Collected, collect};
-use super::exchange::{Exchange, whole_or_body};
+use super::exchange::{Answer, Exchange, whole_or_body};
 use super::problem::Problem;
 use super::service::whole;
-use super::{Action, KeptResponse, LayerBody, ProblemKind, ResultClass, ResultPolicy, Rule, grpc};
-use crate::backend::{Backend, Granted};
+use super::{
+    Action, Attempt, KeptResponse, LayerBody, ProblemKind, ResultClass, ResultPolicy, Rule, grpc,
+};
+use crate::backend::Backend;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Entry;
 use crate::types::StoredResponse;
@@ -41,46 +44,54 @@ enum Handled<Out, E> {
 }
 
 /// A request whose key was claimed.
-pub(crate) struct Claimed<B> {
-    exchange: Exchange<B>,
-    granted: Arc<Granted>,
+pub(crate) struct Claimed<'a, B> {
+    exchange: &'a Exchange<B>,
+    held: Arc<Held<B>>,
 }
 
-type Answer<Out, E> = std::result::Result<Response<LayerBody<Out>>, E>;
-
-impl<B: Backend> Claimed<B> {
-    pub(crate) fn new(exchange: Exchange<B>, granted: Arc<Granted>) -> Self {
-        Self { exchange, granted }
+impl<'a, B: Backend> Claimed<'a, B> {
+    pub(crate) fn new(exchange: &'a Exchange<B>, held: Arc<Held<B>>) -> Self {
+        Self { exchange, held }
     }
 
     pub(crate) async fn run<S, In, Out>(
-        self,
-        inner: S,
-        request: Request<LayerBody<In>>,
+        &self,
+        inner: &mut S,
+        request: &mut Request<LayerBody<In>>,
     ) -> Answer<Out, S::Error>
     where
         S: Service<Request<LayerBody<In>>, Response = Response<Out>> + Send,
         S::Future: Send,
+        S::Error: Send,
         In: Send,
         Out: Body<Data = Bytes> + Send,
         Out::Error: Send,
     {
-        let handled = self.handle(inner, request).await;
-        let (class, status) = self.judge(&handled);
-        let default = ResultPolicy::of(self.exchange.settings.style.profile);
-        let policy = self.rule().results.as_ref().unwrap_or(&default);
-        let known = said_by_handler(&handled);
-        match known.unwrap_or_else(|| policy.action(class, status)) {
-            Action::Store => self.store(handled).await,
+        request.extensions_mut().insert(Attempt::new(self.held.clone()));
+        let mut handled = self.handle(inner, request).await;
+        match self.action(&handled) {
+            Action::Store => {}
             // If these fail, the lease runs out: whoever asks for the key learns what became of it.
             Action::Release => {
-                let _ = self.end(|| self.backend().release(self.granted.id())).await;
-                self.answer(handled)
+                let _ = self.end(|| self.backend().release(self.held.id())).await;
+                return self.answer(handled);
             }
             Action::Abandon => {
-                let _ = self.end(|| self.backend().abandon(self.granted.id())).await;
+                let _ = self.end(|| self.backend().abandon(self.held.id())).await;
+                return self.answer(handled);
+            }
+        }
+        // What came of it is stored, and then told.
+        match self.complete(self.kept(&handled)).await {
+            Ok(()) => {
+                if let Some(headers) = headers_of(&mut handled) {
+                    self.exchange.settings().publish_retention(self.rule(), headers);
+                }
                 self.answer(handled)
             }
+            Err(error) if error.kind() == ErrorKind::LeaseLost => Ok(self.lost().await),
+            Err(_) if self.exchange.settings().fail_open => self.answer(handled),
+            Err(_) => Ok(self.unknown()),
         }
     }
 
@@ -89,14 +100,14 @@ impl<B: Backend> Claimed<B> {
     }
 
     fn backend(&self) -> &B {
-        &self.exchange.backend
+        &self.exchange.shared.backend
     }
 
     /// Runs the handler, renewing the lease meanwhile.
     async fn handle<S, In, Out>(
         &self,
-        inner: S,
-        request: Request<LayerBody<In>>,
+        inner: &mut S,
+        request: &mut Request<LayerBody<In>>,
     ) -> Handled<Out, S::Error>
     where
         S: Service<Request<LayerBody<In>>, Response = Response<Out>>,
@@ -125,14 +136,26 @@ impl<B: Backend> Claimed<B> {
     /// Extends the lease again and again. It ends when there is nothing to extend: another attempt
     /// has begun, and the completion will be told so.
     async fn renew(&self) {
-        let Some(lease) = self.granted.lease() else { return };
+        let Some(lease) = self.held.granted().lease() else { return };
         let pause = (lease / RENEWALS_A_LEASE).max(Duration::from_millis(1));
         loop {
             tokio::time::sleep(pause).await;
-            match self.backend().extend(self.granted.id(), lease).await {
+            match self.backend().extend(self.held.id(), lease).await {
                 Err(error) if error.kind() == ErrorKind::LeaseLost => return,
                 _ => {}
             }
+        }
+    }
+
+    /// What becomes of the claim.
+    fn action<Out, E>(&self, handled: &Handled<Out, E>) -> Action {
+        if let Some(action) = said_by_handler(handled) {
+            return action;
+        }
+        let (class, status) = self.judge(handled);
+        match &self.rule().results {
+            Some(policy) => policy.action(class, status),
+            None => ResultPolicy::of(self.exchange.settings().style.profile).action(class, status),
         }
     }
 
@@ -154,21 +177,6 @@ impl<B: Backend> Claimed<B> {
         }
     }
 
-    /// Stores what came of the handler, then tells it.
-    async fn store<Out, E>(self, mut handled: Handled<Out, E>) -> Answer<Out, E> {
-        match self.complete(self.kept(&handled)).await {
-            Ok(()) => {
-                if let Some(headers) = headers_of(&mut handled) {
-                    self.exchange.settings.publish_retention(self.rule(), headers);
-                }
-                self.answer(handled)
-            }
-            Err(error) if error.kind() == ErrorKind::LeaseLost => Ok(self.lost().await),
-            Err(_) if self.exchange.settings.fail_open => self.answer(handled),
-            Err(_) => Ok(self.unknown()),
-        }
-    }
-
     /// What is kept of a result.
     fn kept<Out, E>(&self, handled: &Handled<Out, E>) -> KeptResponse {
         let policy = &self.rule().headers;
@@ -186,7 +194,7 @@ impl<B: Backend> Claimed<B> {
                 KeptResponse::new(head.status, head.headers, Some(body))
             }
         };
-        if let Some(redact) = &self.exchange.settings.redact {
+        if let Some(redact) = &self.exchange.settings().redact {
             redact(&mut kept);
         }
         kept
@@ -194,44 +202,57 @@ impl<B: Backend> Claimed<B> {
 
     /// Completes the claim; without the body if there is no room for it.
     async fn complete(&self, kept: KeptResponse) -> Result<()> {
-        let bare = || KeptResponse::new(kept.status(), HeaderMap::new(), None).encode();
-        let without = || kept.without_body().encode().or_else(bare);
         let unwritable = || Error::invalid("the response has a header that cannot be kept");
-        let whole = kept.encode().or_else(without).ok_or_else(unwritable)?;
-        match self.try_complete(&whole).await {
-            Err(error) if has_no_room(&error) => {
-                let without = without().ok_or_else(unwritable)?;
-                self.try_complete(&without).await
+        let without = || kept.without_body().encode().or_else(|| kept.bare().encode());
+        let whole = || kept.encode().or_else(without).ok_or_else(unwritable);
+        match self.try_complete(whole()?).await {
+            Ok(()) => return Ok(()),
+            Err(error) if has_no_room(&error) => {}
+            // As a rule there is no second try, so that it is made of the same response anew.
+            told => {
+                let again = self.end_after(told, || async { self.try_complete(whole()?).await });
+                match Box::pin(again).await {
+                    Err(error) if has_no_room(&error) => {}
+                    told => return told,
+                }
             }
-            told => told,
         }
+        let without = || without().ok_or_else(unwritable);
+        Box::pin(self.end(|| async { self.try_complete(without()?).await })).await
     }
 
-    async fn try_complete(&self, response: &StoredResponse) -> Result<()> {
-        self.end(|| async {
-            self.backend().complete(self.granted.id(), response.clone()).await.map(drop)
-        })
-        .await
+    async fn try_complete(&self, response: StoredResponse) -> Result<()> {
+        self.backend().complete(self.held.id(), response).await.map(drop)
     }
 
     /// Ends the claim, again and again while the backend does not answer.
     async fn end<F: Future<Output = Result<()>>>(&self, verb: impl Fn() -> F) -> Result<()> {
+        let told = verb().await;
+        self.end_after(told, verb).await
+    }
+
+    /// The same, after the first try.
+    async fn end_after<F: Future<Output = Result<()>>>(
+        &self,
+        mut told: Result<()>,
+        verb: impl Fn() -> F,
+    ) -> Result<()> {
         for pause in PAUSES_MS {
-            match verb().await {
+            match told {
                 Err(error) if may_pass(&error) => {
                     tokio::time::sleep(Duration::from_millis(pause)).await;
                 }
                 told => return told,
             }
+            told = verb().await;
         }
-        verb().await
+        told
     }
 
     /// Another attempt decides about the key: its answer is the answer. The key is only looked up,
     /// for whoever executed it must not claim it again.
     async fn lost<Out>(&self) -> Response<LayerBody<Out>> {
-        let id = self.granted.id();
-        let exchange = &self.exchange;
+        let (id, exchange) = (self.held.id(), self.exchange);
         let problem = match self.backend().get(id.scope(), id.key()).await {
             Ok(Some(Entry::Completed(record))) if exchange.is_ours(record.fingerprint()) => {
                 return whole_or_body(exchange.replay(&record));
@@ -270,14 +291,14 @@ impl<B: Backend> Claimed<B> {
 /// Calls the service, and reads what it answers as far as that is to be kept.
 async fn respond<S, In, Out>(
     rule: &Rule,
-    mut inner: S,
-    request: Request<LayerBody<In>>,
+    inner: &mut S,
+    request: &mut Request<LayerBody<In>>,
 ) -> Handled<Out, S::Error>
 where
     S: Service<Request<LayerBody<In>>, Response = Response<Out>>,
     Out: Body<Data = Bytes>,
 {
-    let (head, body) = match inner.call(request).await {
+    let (head, body) = match inner.call(std::mem::take(request)).await {
         Ok(response) => response.into_parts(),
         Err(error) => return Handled::Failed(error),
     };

@@ -14,14 +14,15 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
+use super::attempt::Held;
 use super::claimed::Claimed;
 use super::fingerprint::RequestParts;
 use super::problem::Problem;
 use super::service::whole;
 use super::settings::{Keyed, Settings};
+use super::shared::Shared;
 use super::{
-    Attempt, IDEMPOTENT_REPLAYED, KeptResponse, LayerBody, ProblemKind, Secret, UnresolvedRequest,
-    grpc,
+    IDEMPOTENT_REPLAYED, KeptResponse, LayerBody, ProblemKind, Secret, UnresolvedRequest, grpc,
 };
 use crate::backend::{Backend, Outcome, OwnerId};
 use crate::error::{Error, ErrorKind, Result};
@@ -32,27 +33,22 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How often a claim is asked for whose answer was lost.
 const CLAIM_TRIES: usize = 3;
 
+pub(crate) type Answer<Out, E> = std::result::Result<Response<LayerBody<Out>>, E>;
+
 /// One request with a key.
 #[derive(Debug)]
 pub(crate) struct Exchange<B> {
-    pub(crate) backend: Arc<B>,
-    pub(crate) settings: Arc<Settings>,
+    pub(crate) shared: Arc<Shared<B>>,
     pub(crate) keyed: Keyed,
     pub(crate) is_grpc: bool,
     fingerprint: Fingerprint,
     /// By the secrets that were in use before.
     earlier: Vec<Fingerprint>,
-    caller: Caller,
+    caller: Option<Arc<Caller>>,
 }
 
 impl<B: Backend> Exchange<B> {
-    pub(crate) fn new(
-        backend: Arc<B>,
-        settings: Arc<Settings>,
-        keyed: Keyed,
-        head: &Parts,
-        body: &Bytes,
-    ) -> Self {
+    pub(crate) fn new(shared: Arc<Shared<B>>, keyed: Keyed, head: &Parts, body: &Bytes) -> Self {
         let parts = RequestParts {
             operation: &keyed.operation,
             uri: &head.uri,
@@ -61,41 +57,52 @@ impl<B: Backend> Exchange<B> {
         };
         let print =
             |secret: Option<&Secret>| -> Fingerprint { keyed.rule.fingerprint.of(secret, &parts) };
+        let settings = &shared.settings;
         let fingerprint = print(settings.secret.as_ref());
         let earlier =
             settings.earlier_secrets.iter().map(|secret| print(secret.as_ref())).collect();
         let (is_grpc, caller) = (grpc::is_grpc(&head.headers), caller(&head.headers));
-        Self { backend, settings, keyed, is_grpc, fingerprint, earlier, caller }
+        Self { shared, keyed, is_grpc, fingerprint, earlier, caller }
     }
 
-    pub(crate) async fn run<S, In, Out>(
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// The whole of it. What it takes stays where the future is, and all else borrows it: a future
+    /// is moved around until it begins, and so its size counts.
+    pub(crate) fn run<S, In, Out>(
         self,
         mut inner: S,
         mut request: Request<LayerBody<In>>,
-    ) -> std::result::Result<Response<LayerBody<Out>>, S::Error>
+    ) -> impl Future<Output = Answer<Out, S::Error>> + Send + 'static
     where
-        S: Service<Request<LayerBody<In>>, Response = Response<Out>> + Send,
+        S: Service<Request<LayerBody<In>>, Response = Response<Out>> + Send + 'static,
         S::Future: Send,
-        In: Send,
-        Out: Body<Data = Bytes> + Send,
+        S::Error: Send,
+        In: Send + 'static,
+        Out: Body<Data = Bytes> + Send + 'static,
         Out::Error: Send,
     {
-        let granted = match self.decide().await {
-            Ok(Outcome::Claimed(granted)) => Arc::new(granted),
-            Ok(told) => return Ok(whole_or_body(self.tell(told))),
-            Err(error) if self.settings.fail_open && !is_refusal(&error) => {
-                return Ok(inner.call(request).await?.map(LayerBody::stream));
+        async move {
+            match self.decide().await {
+                Ok(Outcome::Claimed(granted)) => {
+                    let held = Arc::new(Held::new(self.shared.clone(), granted));
+                    Claimed::new(&self, held).run(&mut inner, &mut request).await
+                }
+                Ok(told) => Ok(whole_or_body(self.tell(told))),
+                Err(error) if self.settings().fail_open && !is_refusal(&error) => {
+                    Ok(inner.call(request).await?.map(LayerBody::stream))
+                }
+                Err(error) => Ok(whole(self.refuse(&error))),
             }
-            Err(error) => return Ok(whole(self.refuse(&error))),
-        };
-        request.extensions_mut().insert(Attempt::new(&self.backend, granted.clone()));
-        Claimed::new(self, granted).run(inner, request).await
+        }
     }
 
     /// Claims the key, by the fingerprint of each secret in turn: a mismatch with all of them is
     /// one.
     async fn decide(&self) -> Result<Outcome> {
-        let owner = OwnerId::random()?;
+        let owner = self.shared.owners.draw()?;
         let told = self.claim(owner, self.fingerprint).await?;
         if matches!(told, Outcome::Mismatch(_)) {
             for earlier in &self.earlier {
@@ -114,8 +121,8 @@ impl<B: Backend> Exchange<B> {
         for _ in 0..CLAIM_TRIES {
             let request = self.request(fingerprint);
             told = match rule.wait {
-                Duration::ZERO => self.backend.claim(owner, request).await,
-                limit => self.backend.wait(owner, request, limit).await,
+                Duration::ZERO => self.shared.backend.claim(owner, request).await,
+                limit => self.shared.backend.wait(owner, request, limit).await,
             };
             // Perhaps it was won: the same owner id finds out.
             if !told.as_ref().is_err_and(Error::is_outcome_unknown) {
@@ -127,11 +134,13 @@ impl<B: Backend> Exchange<B> {
 
     fn request(&self, fingerprint: Fingerprint) -> ClaimRequest {
         let Keyed { scope, key, operation, rule } = &self.keyed;
-        ClaimRequest::new(scope.clone(), key.clone())
-            .operation(operation.clone())
-            .fingerprint(fingerprint)
-            .terms(rule.terms)
-            .caller(self.caller.clone())
+        ClaimRequest::of(
+            (scope.clone(), key.clone()),
+            operation.clone(),
+            fingerprint,
+            self.caller.clone(),
+            rule.terms,
+        )
     }
 
     /// The answer to an outcome that is not a claim.
@@ -162,14 +171,14 @@ impl<B: Backend> Exchange<B> {
     }
 
     pub(crate) fn problem(&self, problem: &Problem) -> Response<Bytes> {
-        self.settings.answer(problem, self.is_grpc)
+        self.settings().answer(problem, self.is_grpc)
     }
 
     pub(crate) fn replay(&self, record: &Record) -> Told {
         let Some(mut kept) = KeptResponse::decode(record.response()) else {
             return Told::Problem(self.problem(&ProblemKind::RecordUnreadable.into()));
         };
-        if let Some(hook) = &self.settings.on_replay {
+        if let Some(hook) = &self.settings().on_replay {
             hook(&mut kept);
         }
         let (status, headers, body, trailers) = kept.into_parts();
@@ -184,7 +193,7 @@ impl<B: Backend> Exchange<B> {
         *answer.status_mut() = status;
         *answer.headers_mut() = headers;
         answer.headers_mut().insert(IDEMPOTENT_REPLAYED, replayed);
-        self.settings.publish_retention(&self.keyed.rule, answer.headers_mut());
+        self.settings().publish_retention(&self.keyed.rule, answer.headers_mut());
         Told::Replay(answer, trailers)
     }
 
@@ -218,14 +227,19 @@ fn is_refusal(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::LimitExceeded | ErrorKind::InvalidInput | ErrorKind::Refused)
 }
 
-fn caller(headers: &HeaderMap) -> Caller {
+/// Who asks, as far as the headers say.
+fn caller(headers: &HeaderMap) -> Option<Arc<Caller>> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let (agent, id) = (text(USER_AGENT), text(X_REQUEST_ID));
+    if agent.is_none() && id.is_none() {
+        return None;
+    }
     let mut caller = Caller::new();
-    if let Some(agent) = text(USER_AGENT) {
+    if let Some(agent) = agent {
         caller = caller.user_agent(agent);
     }
-    if let Some(id) = text(X_REQUEST_ID) {
+    if let Some(id) = id {
         caller = caller.request_id(id);
     }
-    caller
+    Some(Arc::new(caller))
 }

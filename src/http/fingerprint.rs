@@ -4,6 +4,9 @@
 //! Every part enters the digest with its length before it, so that no two requests share a digest
 //! by running into one another.
 
+use std::sync::LazyLock;
+
+use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 use http::HeaderMap;
 use http::header::HeaderName;
 use http::uri::Uri;
@@ -12,6 +15,8 @@ use super::{Secret, canonical};
 use crate::types::Fingerprint;
 
 const CONTEXT: &str = "oncekey http fingerprint v1";
+/// Digested once.
+static CONTEXT_KEY: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context(CONTEXT));
 
 /// What of a request's body counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,7 +83,7 @@ impl FingerprintParts {
     pub(crate) fn of(&self, secret: Option<&Secret>, request: &RequestParts<'_>) -> Fingerprint {
         let mut digest = Digest(match secret {
             Some(secret) => secret.hasher(),
-            None => blake3::Hasher::new_derive_key(CONTEXT),
+            None => blake3::Hasher::new_from_context_key(&CONTEXT_KEY),
         });
         digest.part(request.uri.path().as_bytes());
         if self.query {
@@ -158,7 +163,9 @@ impl Digest {
     /// The operation's own part is not keyed: it is no secret, and tells a mismatch apart also
     /// where the secret has changed.
     fn finish(self, operation: &str) -> Fingerprint {
-        let mut bytes = *Fingerprint::of(operation, b"").as_bytes();
+        let mut fingerprint = Fingerprint::EMPTY;
+        fingerprint.set_operation(operation);
+        let mut bytes = *fingerprint.as_bytes();
         let digest = self.0.finalize();
         for (byte, value) in bytes.iter_mut().skip(8).zip(digest.as_bytes()) {
             *byte = *value;

@@ -102,6 +102,11 @@ impl KeptResponse {
         Self { body: None, trailers: None, ..self.clone() }
     }
 
+    /// Its status alone.
+    pub(crate) fn bare(&self) -> Self {
+        Self::new(self.status, HeaderMap::new(), None)
+    }
+
     pub(crate) fn into_parts(self) -> (StatusCode, HeaderMap, Option<Bytes>, Option<HeaderMap>) {
         (self.status, self.headers, self.body, self.trailers)
     }

@@ -8,6 +8,7 @@ use http::{HeaderValue, Method};
 use tower_layer::Layer;
 
 use super::settings::Settings;
+use super::shared::Shared;
 use super::{IdempotencyService, KeptResponse, KeyPolicy, Profile, Rule, Secret};
 use crate::backend::Backend;
 use crate::error::{Error, Result};
@@ -162,6 +163,7 @@ impl<S, B> Layer<S> for IdempotencyLayer<B> {
     type Service = IdempotencyService<S, B>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        IdempotencyService::new(inner, self.backend.clone(), self.settings.clone())
+        let shared = Shared::new(self.backend.clone(), self.settings.clone());
+        IdempotencyService::new(inner, Arc::new(shared))
     }
 }

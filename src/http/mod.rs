@@ -27,8 +27,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! It runs on tokio: a request that was claimed goes on in a task of its own, which a client that
-//! hangs up does not stop, and timers need the runtime's time driver.
+//! It runs on tokio: a request whose client hangs up goes on in a task of its own, and timers need
+//! the runtime's time driver.
 
 mod attempt;
 mod body;
@@ -41,6 +41,7 @@ mod headers;
 mod kept;
 mod key;
 mod layer;
+mod outliving;
 mod problem;
 mod profile;
 mod results;
@@ -48,6 +49,8 @@ mod rule;
 mod secret;
 mod service;
 mod settings;
+mod shared;
+mod timeout;
 mod unresolved;
 
 pub use attempt::Attempt;

@@ -1,22 +1,24 @@
 //! The service that the layer makes: from a request to a plan, and from there to an exchange.
 //!
-//! A request with a key is read whole by the caller's own task, so that a client that goes away
-//! before it has sent everything leaves nothing behind. From then on a task of its own has it,
-//! which a client that goes away does not stop.
+//! A request with a key is read whole first: a client that goes away before it has sent everything
+//! leaves nothing behind. From then on a client that goes away does not stop it.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, request};
 use http_body::Body;
 use tower_service::Service;
 
 use super::body::{Collected, collect};
 use super::exchange::Exchange;
+use super::outliving::{Outliving, Panicked};
 use super::problem::Problem;
-use super::settings::{Keyed, Plan, Settings};
+use super::settings::{Keyed, Plan};
+use super::shared::Shared;
+use super::timeout::within;
 use super::{LayerBody, ProblemKind, grpc};
 use crate::backend::Backend;
 
@@ -24,23 +26,18 @@ use crate::backend::Backend;
 #[derive(Debug)]
 pub struct IdempotencyService<S, B> {
     inner: S,
-    backend: Arc<B>,
-    settings: Arc<Settings>,
+    shared: Arc<Shared<B>>,
 }
 
 impl<S: Clone, B> Clone for IdempotencyService<S, B> {
     fn clone(&self) -> Self {
-        Self {
-            inner: self.inner.clone(),
-            backend: self.backend.clone(),
-            settings: self.settings.clone(),
-        }
+        Self { inner: self.inner.clone(), shared: self.shared.clone() }
     }
 }
 
 impl<S, B> IdempotencyService<S, B> {
-    pub(crate) fn new(inner: S, backend: Arc<B>, settings: Arc<Settings>) -> Self {
-        Self { inner, backend, settings }
+    pub(crate) fn new(inner: S, shared: Arc<Shared<B>>) -> Self {
+        Self { inner, shared }
     }
 }
 
@@ -70,19 +67,18 @@ where
         let inner = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, inner);
         let (head, body) = request.into_parts();
-        match self.settings.plan(&head) {
+        match self.shared.settings.plan(&head) {
             Plan::PassThrough => {
                 let answer = inner.call(Request::from_parts(head, LayerBody::stream(body)));
                 Box::pin(async move { Ok(answer.await?.map(LayerBody::stream)) })
             }
             Plan::Refuse(problem) => {
-                let answer = self.settings.answer(&problem, grpc::is_grpc(&head.headers));
+                let answer = self.shared.settings.answer(&problem, grpc::is_grpc(&head.headers));
                 Box::pin(std::future::ready(Ok(whole(answer))))
             }
             Plan::Keyed(keyed) => {
-                let (backend, settings) = (self.backend.clone(), self.settings.clone());
-                let request = Request::from_parts(head, body);
-                Box::pin(execute_once(backend, settings, keyed, inner, request))
+                let shared = self.shared.clone();
+                Box::pin(execute_once(shared, keyed, inner, head, body))
             }
         }
     }
@@ -94,11 +90,11 @@ pub(crate) fn whole<T>(answer: Response<Bytes>) -> Response<LayerBody<T>> {
 }
 
 async fn execute_once<S, B, In, Out>(
-    backend: Arc<B>,
-    settings: Arc<Settings>,
+    shared: Arc<Shared<B>>,
     keyed: Keyed,
     inner: S,
-    request: Request<In>,
+    head: request::Parts,
+    body: In,
 ) -> Answer<Out, S::Error>
 where
     S: Service<Request<LayerBody<In>>, Response = Response<Out>> + Send + 'static,
@@ -110,22 +106,21 @@ where
     Out: Body<Data = Bytes> + Send + 'static,
     Out::Error: Send,
 {
-    let (head, body) = request.into_parts();
     let is_grpc = grpc::is_grpc(&head.headers);
     let refused =
-        |problem: ProblemKind| Ok(whole(settings.answer(&Problem::new(problem), is_grpc)));
+        |problem: ProblemKind| Ok(whole(shared.settings.answer(&Problem::new(problem), is_grpc)));
     let read = collect(body, keyed.rule.max_request_bytes);
-    let (bytes, trailers) = match tokio::time::timeout(keyed.rule.body_timeout, read).await {
-        Ok(Collected::Whole(bytes, trailers)) => (bytes, trailers),
-        Ok(Collected::TooLarge(_)) => return refused(ProblemKind::BodyTooLarge),
-        Ok(Collected::Broken(_)) => return refused(ProblemKind::BodyUnreadable),
-        Err(_) => return refused(ProblemKind::BodyTimeout),
+    let (bytes, trailers) = match within(keyed.rule.body_timeout, read).await {
+        Some(Collected::Whole(bytes, trailers)) => (bytes, trailers),
+        Some(Collected::TooLarge(_)) => return refused(ProblemKind::BodyTooLarge),
+        Some(Collected::Broken(_)) => return refused(ProblemKind::BodyUnreadable),
+        None => return refused(ProblemKind::BodyTimeout),
     };
-    let exchange = Exchange::new(backend, settings.clone(), keyed, &head, &bytes);
+    let exchange = Exchange::new(shared.clone(), keyed, &head, &bytes);
     let request = Request::from_parts(head, LayerBody::whole(bytes, trailers));
-    match tokio::spawn(exchange.run(inner, request)).await {
+    match Outliving::new(exchange.run(inner, request)).await {
         Ok(answer) => answer,
-        // A hook panicked, or the runtime is going down: the claim follows its policy.
-        Err(_) => refused(ProblemKind::HandlerFailed),
+        // A hook panicked: the claim follows its policy.
+        Err(Panicked) => refused(ProblemKind::HandlerFailed),
     }
 }

@@ -1,8 +1,15 @@
 //! The key that a gateway deduplicates by.
 
 use std::fmt;
+use std::sync::LazyLock;
+
+use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 
 use super::key::{Key, Scope};
+
+/// Digested once.
+static CONTEXT_KEY: LazyLock<ContextKey> =
+    LazyLock::new(|| hash_derive_key_context("oncekey downstream key v1"));
 
 /// Derived from scope, operation and key alone, so that every attempt, in every store, sends the
 /// same one: what a downstream system deduplicates by.
@@ -14,7 +21,7 @@ pub struct DownstreamKey(String);
 
 impl DownstreamKey {
     pub(crate) fn derive(scope: &Scope, operation: &str, key: &Key) -> Self {
-        let mut hasher = blake3::Hasher::new_derive_key("oncekey downstream key v1");
+        let mut hasher = blake3::Hasher::new_from_context_key(&CONTEXT_KEY);
         for part in [scope.as_str(), operation, key.as_str()] {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part.as_bytes());

@@ -120,11 +120,17 @@ impl ClaimRequest {
         self
     }
 
-    /// How the record is to be kept, all at once.
+    /// A request whose fingerprint was computed by the caller, and nothing is to be digested for.
     #[cfg(feature = "http")]
-    pub(crate) fn terms(mut self, terms: Terms) -> Self {
-        self.terms = terms;
-        self
+    pub(crate) fn of(
+        (scope, key): (Scope, Key),
+        operation: Arc<str>,
+        fingerprint: Fingerprint,
+        caller: Option<Arc<Caller>>,
+        terms: Terms,
+    ) -> Self {
+        let operation = Some(operation);
+        Self { scope, key, operation, fingerprint, caller, terms, owner: None }
     }
 
     /// All that the request says.

@@ -62,8 +62,10 @@ pub(crate) struct Line {
     log: Log,
     metrics: Arc<Metrics>,
     begin: Instant,
-    fields: Fields,
+    outcome: &'static str,
     executed: Option<Executed>,
+    /// Where there is a log.
+    fields: Option<Box<Fields>>,
 }
 
 #[derive(Serialize)]
@@ -87,6 +89,26 @@ struct Fields {
     upstream_ms: Option<f64>,
 }
 
+impl Fields {
+    fn begin<B>(request: &Request<B>, peer: SocketAddr) -> Self {
+        let key = request.headers().get(IDEMPOTENCY_KEY);
+        Self {
+            time: format!("{:.3}", jiff::Timestamp::now()),
+            client: peer.ip().to_canonical().to_string(),
+            method: shortened(request.method().as_str()),
+            path: shortened(request.uri().path()),
+            status: None,
+            outcome: "",
+            scope: None,
+            key: key.map(|key| shortened(&String::from_utf8_lossy(key.as_bytes()))),
+            attempt: None,
+            downstream_key: None,
+            ms: 0.0,
+            upstream_ms: None,
+        }
+    }
+}
+
 impl Line {
     pub(crate) fn begin<B>(
         log: Log,
@@ -94,33 +116,24 @@ impl Line {
         request: &Request<B>,
         peer: SocketAddr,
     ) -> Self {
-        let key = request.headers().get(IDEMPOTENCY_KEY);
-        let fields = Fields {
-            time: format!("{:.3}", jiff::Timestamp::now()),
-            client: peer.ip().to_canonical().to_string(),
-            method: shortened(request.method().as_str()),
-            path: shortened(request.uri().path()),
-            status: None,
-            outcome: "client-gone",
-            scope: None,
-            key: key.map(|key| shortened(&String::from_utf8_lossy(key.as_bytes()))),
-            attempt: None,
-            downstream_key: None,
-            ms: 0.0,
-            upstream_ms: None,
-        };
-        Self { log, metrics, begin: Instant::now(), fields, executed: None }
+        let fields = log.0.is_some().then(|| Box::new(Fields::begin(request, peer)));
+        let (begin, outcome) = (Instant::now(), "client-gone");
+        Self { log, metrics, begin, outcome, executed: None, fields }
     }
 
     pub(crate) fn of_scope(&mut self, scope: Option<&Scope>) {
-        self.fields.scope = scope.map(|scope| scope.as_str().to_owned());
+        if let Some(fields) = &mut self.fields {
+            fields.scope = scope.map(|scope| scope.as_str().to_owned());
+        }
     }
 
     pub(crate) fn answered<B: Body>(&mut self, response: &Response<B>) {
         let extensions = response.extensions();
-        self.fields.status = Some(response.status().as_u16());
+        if let Some(fields) = &mut self.fields {
+            fields.status = Some(response.status().as_u16());
+        }
         self.executed = extensions.get::<Executed>().cloned();
-        self.fields.outcome = if let Some(kind) = extensions.get::<ProblemKind>() {
+        self.outcome = if let Some(kind) = extensions.get::<ProblemKind>() {
             kind.name()
         } else if let Some(trouble) = extensions.get::<Trouble>() {
             trouble.name()
@@ -138,20 +151,22 @@ impl Drop for Line {
     fn drop(&mut self) {
         let took = self.begin.elapsed();
         let upstream = self.executed.as_ref().map(|executed| executed.took);
-        self.metrics.answered(self.fields.outcome, took, upstream);
-        if self.log.0.is_none() {
-            return;
-        }
-        self.fields.ms = took.as_micros() as f64 / 1e3;
-        self.fields.upstream_ms = upstream.map(|took| took.as_micros() as f64 / 1e3);
+        self.metrics.answered(self.outcome, took, upstream);
+        let Some(mut fields) = self.fields.take() else { return };
+        fields.outcome = self.outcome;
+        fields.ms = took.as_micros() as f64 / 1e3;
+        fields.upstream_ms = upstream.map(|took| took.as_micros() as f64 / 1e3);
         if let Some((attempt, key)) = self.executed.take().and_then(|executed| executed.attempt) {
-            self.fields.attempt = Some(attempt);
-            self.fields.downstream_key = Some(key.as_str().to_owned());
+            fields.attempt = Some(attempt);
+            fields.downstream_key = Some(key.as_str().to_owned());
         }
-        self.log.put(json(&self.fields, false), &self.metrics);
+        self.log.put(json(&fields, false), &self.metrics);
     }
 }
 
 fn shortened(text: &str) -> String {
+    if text.len() <= MAX_TEXT_CHARS {
+        return text.to_owned();
+    }
     text.chars().take(MAX_TEXT_CHARS).collect()
 }

@@ -11,6 +11,7 @@ use hyper::header::{
     UPGRADE, VIA,
 };
 use hyper::{HeaderMap, header::HeaderValue};
+use oncekey::DownstreamKey;
 use oncekey::http::{Attempt, IDEMPOTENT_REPLAYED};
 
 /// What the upstream deduplicates by: the same for every attempt at a key.
@@ -74,9 +75,11 @@ fn is_end_to_end(name: &HeaderName) -> bool {
 /// scopes are made of) that are spelled with `_`.
 pub(crate) fn drop_forged(headers: &mut HeaderMap, kept: &[HeaderName]) {
     let is_forged = |name: &HeaderName| {
+        if !name.as_str().contains('_') {
+            return name.as_str().starts_with(OWN_PREFIX);
+        }
         let dashed = name.as_str().replace('_', "-");
-        dashed.starts_with(OWN_PREFIX)
-            || (name.as_str().contains('_') && kept.iter().any(|kept| *kept == dashed.as_str()))
+        dashed.starts_with(OWN_PREFIX) || kept.iter().any(|kept| *kept == dashed.as_str())
     };
     let forged: Vec<HeaderName> = headers.keys().filter(|name| is_forged(name)).cloned().collect();
     for name in forged {
@@ -88,8 +91,8 @@ pub(crate) fn drop_forged(headers: &mut HeaderMap, kept: &[HeaderName]) {
 }
 
 /// Tells the upstream whose claim it executes.
-pub(crate) fn tell_attempt(headers: &mut HeaderMap, attempt: &Attempt) {
-    if let Ok(key) = HeaderValue::from_str(attempt.downstream_key().as_str()) {
+pub(crate) fn tell_attempt(headers: &mut HeaderMap, attempt: &Attempt, key: &DownstreamKey) {
+    if let Ok(key) = HeaderValue::from_str(key.as_str()) {
         headers.insert(DOWNSTREAM_KEY, key);
     }
     headers.insert(ATTEMPT, HeaderValue::from(attempt.attempt()));

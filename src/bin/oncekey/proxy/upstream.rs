@@ -43,11 +43,11 @@ pub(crate) struct Executed {
 /// The way to the upstream.
 #[derive(Clone)]
 pub(crate) struct Upstream {
-    client: Client<HttpConnector, LayerBody<Patient>>,
     shared: Arc<Shared>,
 }
 
 struct Shared {
+    client: Client<HttpConnector, LayerBody<Patient>>,
     authority: hyper::http::uri::Authority,
     style: Style,
     manners: Manners,
@@ -64,23 +64,26 @@ impl Upstream {
             builder.pool_max_idle_per_host(0);
         }
         let shared = Shared {
+            client: builder.build(connector),
             authority: settings.upstream.clone(),
             style: settings.style(),
             manners: settings.manners.clone(),
         };
-        Self { client: builder.build(connector), shared: Arc::new(shared) }
+        Self { shared: Arc::new(shared) }
     }
 
     async fn send(self, mut request: Request<LayerBody<Patient>>) -> Response<ReplyBody> {
         let begin = Instant::now();
         let attempt = request.extensions_mut().remove::<Attempt>();
         let place = request.extensions_mut().remove::<Place>();
-        if let Some(attempt) = &attempt {
-            hop::tell_attempt(request.headers_mut(), attempt);
-        }
+        let attempt = attempt.map(|attempt| {
+            let key = attempt.downstream_key();
+            hop::tell_attempt(request.headers_mut(), &attempt, &key);
+            (attempt.attempt(), key)
+        });
         let manner = self.shared.manners.of(&request);
         self.shared.direct(&mut request);
-        let told = tokio::time::timeout(manner.limit, self.client.request(request)).await;
+        let told = tokio::time::timeout(manner.limit, self.shared.client.request(request)).await;
         let mut reply = match told {
             Ok(Ok(response)) => match checked(response) {
                 Some(response) => {
@@ -97,7 +100,6 @@ impl Upstream {
             Ok(Err(_)) => self.shared.fail(Trouble::HungUp, Action::Abandon),
             Err(_) => self.shared.fail(Trouble::TimedOut, manner.on_timeout),
         };
-        let attempt = attempt.map(|attempt| (attempt.attempt(), attempt.downstream_key()));
         if let Some(place) = place {
             reply.extensions_mut().insert(place);
         }
