@@ -115,6 +115,12 @@ fn a_merge_that_follows_tells_findings_as_they_come() {
     let root = tempfile::tempdir().expect("a directory");
     let places = ["a", "b"].map(|name| root.path().join(name));
     let stores = places.each_ref().map(|place| create(place, SECRET, Privacy::Reduced));
+    for (store, place) in stores.iter().zip(&places) {
+        charge(store, "acct_42", str(place));
+        while !place.join("audit/trail-0000000001").exists() {
+            std::thread::yield_now();
+        }
+    }
     let args = ["audit", "merge", "--follow", "--json", "--every", "1h", "--max-skew", "1s"];
     let mut following = Command::new(env!("CARGO_BIN_EXE_oncekey"))
         .args(args)
@@ -141,7 +147,7 @@ fn a_merge_that_follows_tells_findings_as_they_come() {
 fn wrong_usage_is_told() {
     let root = tempfile::tempdir().expect("a directory");
     let place = root.path().join("a");
-    drop(create(&place, SECRET, Privacy::Reduced));
+    charge(&create(&place, SECRET, Privacy::Reduced), "acct_42", "k1");
     let wrong = [
         ("file:", "which file"),
         ("kafka://x/y", "none of file:PATH"),

@@ -105,7 +105,11 @@ impl Connection {
             unavailable(format_args!("connecting to {address}: {error}; is the server there?"))
         })?;
         let context = jetstream::context::ContextBuilder::new().timeout(ANSWER).ack_timeout(ANSWER);
-        let context = context.build(client.clone());
+        // It starts a task of its own.
+        let context = {
+            let _inside = runtime.enter();
+            context.build(client.clone())
+        };
         Ok(Self { address, context, client, runtime })
     }
 

@@ -89,6 +89,7 @@ fn is_broken_pipe(error: &Error) -> bool {
 }
 
 fn ship(args: &Args) -> Result<ExitCode, Error> {
+    wait_for_trail(args);
     let trail = source::open(&args.store)?.trail;
     let cursor = cursor_of(args)?;
     let mut patience = Patience::new(args);
@@ -120,6 +121,23 @@ fn ship(args: &Args) -> Result<ExitCode, Error> {
             }
             Err(error) => patience.wait(error)?,
         }
+    }
+}
+
+/// A store that has decided nothing yet has no trail: who follows waits for it.
+fn wait_for_trail(args: &Args) {
+    let is_missing = || {
+        let place = &args.store;
+        args.follow && place.join("MANIFEST").exists() && !place.join("audit").is_dir()
+    };
+    if is_missing() {
+        eprintln!(
+            "oncekey: there is no trail yet: the store has decided nothing, or was not opened with \
+             Options::audit; waiting for it"
+        );
+    }
+    while is_missing() {
+        std::thread::sleep(LOOK_EVERY);
     }
 }
 
