@@ -2,7 +2,9 @@
 
 mod export;
 mod judged;
+mod report;
 mod source;
+mod summed;
 mod synth;
 mod tail;
 mod window;
@@ -23,6 +25,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Export(export::Args),
+    Report(report::Args),
     Synth(synth::Args),
     Tail(tail::Args),
 }
@@ -31,6 +34,7 @@ enum Command {
 pub(crate) fn run(args: Args) -> ExitCode {
     match args.command {
         Command::Export(args) => export::run(args),
+        Command::Report(args) => report::run(args),
         Command::Synth(args) => synth::run(args),
         Command::Tail(args) => tail::run(args),
     }
