@@ -91,8 +91,7 @@ struct Weighed {
 impl TtlAdvice {
     /// From what was seen.
     pub(super) fn new(seen: &Retention, exposure: &Exposure, facts: TtlFacts) -> Option<Self> {
-        let inferred = seen.lives.quantile(0.5).filter(|_| seen.lives.count() >= 5);
-        let (ttl_ms, ttl_from) = match (facts.ttl_ms, inferred) {
+        let (ttl_ms, ttl_from) = match (facts.ttl_ms, seen.inferred_ttl_ms()) {
             (Some(ttl_ms), _) => (Some(ttl_ms), "given"),
             (None, Some(ttl_ms)) => (Some(ttl_ms), "inferred"),
             (None, None) => (None, "unknown"),
