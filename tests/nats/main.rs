@@ -80,6 +80,11 @@ fn shipper(place: &Path, to: &str, follow: bool) -> Command {
     command
 }
 
+/// What the cursor has.
+fn cursor(place: &Path) -> Option<Vec<u8>> {
+    std::fs::read(place.join("audit/queue.cursor")).ok()
+}
+
 /// Every event arrives at least once, and the merge of the stream is that of the stores.
 #[test]
 fn what_arrives_is_what_was_decided_whoever_is_killed() {
@@ -105,6 +110,18 @@ fn what_arrives_is_what_was_decided_whoever_is_killed() {
         charge(&stores[(round % 2) as usize], "acct_42", "everywhere");
         if server.process.is_none() && round % 8 == 1 {
             server.start();
+        }
+        // Every third round the shippers get so far as to move their cursors, through whatever
+        // became of the server; else they are killed wherever they are.
+        if server.process.is_some() && round % 3 == 1 {
+            for place in &places {
+                let before = cursor(place);
+                charge(&stores[0], "acct_42", &format!("a-{round}"));
+                charge(&stores[1], "acct_42", &format!("b-{round}"));
+                while cursor(place) == before {
+                    std::thread::yield_now();
+                }
+            }
         }
         for shipper in &mut shippers {
             shipper.kill().expect("it is killed");

@@ -166,3 +166,29 @@ fn wrong_usage_is_told() {
     assert!(text(&output.stderr).contains("another process"), "{output:?}");
     drop(held);
 }
+
+/// Summaries of two regions add up, and count once however often they are delivered.
+#[test]
+fn summaries_count_once() {
+    let root = tempfile::tempdir().expect("a directory");
+    let (a, b) = two_regions(root.path(), 30);
+    let lines = root.path().join("summaries.jsonl");
+    let to = format!("file:{}", str(&lines));
+    for round in 0..3 {
+        for place in [&a, &b] {
+            let output = oncekey(&["audit", "ship", str(place), "--to", &to, "--summaries"]);
+            assert!(output.status.success(), "{output:?}");
+        }
+        charge(&create(&a, SECRET, Privacy::Reduced), "acct_42", &format!("later-{round}"));
+    }
+    let (of_summaries, code) = merge(&[str(&lines)]);
+    assert_eq!(code, 0);
+    // The last event of a claim of each round but the last is in them.
+    let totals = &of_summaries["summaries"]["totals"];
+    let (of_stores, _) = merge(&[str(&a), str(&b)]);
+    let stores = of_stores["stores"].as_array().expect("stores").iter();
+    let events: u64 = stores.map(|store| store["events"].as_u64().expect("a number")).sum();
+    assert_eq!(totals["events"].as_u64(), Some(events - 2), "{totals}");
+    let shown = text(&oncekey(&["audit", "merge", str(&lines)]).stdout);
+    assert!(shown.contains("POST /v1/charges"), "{shown}");
+}

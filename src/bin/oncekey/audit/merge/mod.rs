@@ -12,11 +12,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use oncekey::audit::merge::{Finding, Merge, MergeOptions, Merged, Told, told_json};
+use oncekey::audit::merge::{Finding, Merge, MergeOptions, Merged, Snapshots, Told, told_json};
+use oncekey::audit::report::Summary;
 use oncekey::audit::{Label, Origin};
 use oncekey::{Error, ErrorKind, StoreTime};
 
 use self::source::{Notes, Source};
+use crate::audit::report;
 use crate::audit::window::span_ms;
 use crate::words::{conclude, escape, fail, print};
 
@@ -250,8 +252,16 @@ impl<'a> Run<'a> {
         if self.notes.more_faults > 0 {
             eprintln!("oncekey: and {} more of this kind", self.notes.more_faults);
         }
-        let shown =
-            if self.args.json { json::view(&view, true) } else { text::view(&view, &self.shown()) };
+        let mut shown = match self.args.json {
+            true => json::view(&view, true),
+            // Of summaries alone there is nothing else to show.
+            false if view.stores.is_empty() && view.summary.is_some() => String::new(),
+            false => text::view(&view, &self.shown()),
+        };
+        if let (Some(summary), false) = (&view.summary, self.args.json) {
+            let count = self.notes.snapshots.iter().count();
+            shown.push_str(&report::tables(summary, format!("summaries of {count} openings")));
+        }
         self.say(&shown)?;
         Ok(ExitCode::from(u8::from(is_bad)))
     }
@@ -290,13 +300,18 @@ impl<'a> Run<'a> {
 
     fn view(&self) -> View {
         let stores = self.merge.stores();
+        let summary = Some(&self.notes.snapshots).filter(|snapshots| !snapshots.is_empty());
         let secrets: HashSet<u64> =
             stores.iter().flat_map(|store| store.key_ids.iter().copied()).collect();
         View {
             complete_to: stores.iter().filter_map(|store| store.complete_to).min(),
             findings: self.merge.findings(),
             pressure: self.merge.pressure(),
-            silent: self.merge.silent_sources().map(str::to_owned).collect(),
+            silent: match summary {
+                None => self.merge.silent_sources().map(str::to_owned).collect(),
+                Some(_) => Vec::new(),
+            },
+            summary: summary.map(Snapshots::merged),
             secrets: secrets.len(),
             faults: self.notes.faults.len() as u64 + self.notes.more_faults,
             max_skew_ms: self.args.max_skew,
@@ -312,6 +327,7 @@ struct View {
     findings: Vec<Finding>,
     pressure: oncekey::audit::merge::Pressure,
     silent: Vec<String>,
+    summary: Option<Summary>,
     secrets: usize,
     faults: u64,
     max_skew_ms: u64,

@@ -5,7 +5,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use oncekey::audit::merge::{Fed, Merge, SourceId, Told, TrailFeed, parse_told};
+use oncekey::audit::merge::{
+    Fed, Merge, Snapshot, Snapshots, SourceId, Told, TrailFeed, parse_told,
+};
 #[cfg(feature = "nats")]
 use oncekey::audit::merge::{NatsSource, Received};
 #[cfg(feature = "nats")]
@@ -15,8 +17,8 @@ use oncekey::{Error, ErrorKind, StoreId, StoreTime};
 
 use crate::audit::source;
 
-/// A line is no longer than this: an event's have a few kilobytes.
-const MAX_LINE_BYTES: usize = 1 << 20;
+/// A line is no longer than this: an event's have a few kilobytes, a summary's up to a megabyte.
+const MAX_LINE_BYTES: usize = 16 << 20;
 /// So many names of lines are kept.
 const MAX_NAMES: usize = 1 << 16;
 /// So much of one source is taken before another has its turn.
@@ -57,6 +59,7 @@ pub(super) struct Notes {
     pub(super) faults: Vec<String>,
     pub(super) more_faults: u64,
     pub(super) names: HashMap<Label, String>,
+    pub(super) snapshots: Snapshots,
 }
 
 impl Notes {
@@ -223,7 +226,7 @@ impl Lines {
             if self.line.len() <= MAX_LINE_BYTES {
                 return Ok(if read == 0 { Next::End } else { Next::Other });
             }
-            let what = format!("line {}: it is longer than 1 MiB: no event is", self.number + 1);
+            let what = format!("line {}: it is longer than 16 MiB", self.number + 1);
             return Err(Error::new(ErrorKind::Corrupt, what));
         }
         self.number += 1;
@@ -276,6 +279,15 @@ fn parse(line: &[u8], notes: &mut Notes) -> (Next, bool) {
     };
     if text.trim().is_empty() {
         return (Next::Other, false);
+    }
+    if text.starts_with("{\"snapshot\"") {
+        return match Snapshot::parse(text.trim_end()) {
+            Ok(snapshot) => {
+                notes.snapshots.take(snapshot);
+                (Next::Other, true)
+            }
+            Err(error) => (Next::Fault(error.to_string()), false),
+        };
     }
     let parsed = match parse_told(text.trim_end()) {
         Ok(parsed) => parsed,

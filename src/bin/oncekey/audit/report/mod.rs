@@ -13,13 +13,16 @@ use std::process::ExitCode;
 pub(crate) use args::Args;
 use args::Format;
 use costs::Costs;
-use oncekey::audit::report::{Report, ReportOptions};
+use oncekey::audit::report::{Report, ReportOptions, Summary};
 use oncekey::audit::rfc3339;
 use oncekey::{Error, StoreTime};
 use serde::Serialize;
 
 use super::summed::{self, Summed};
 use crate::words::{conclude, escape, fail, json, print};
+
+/// Rows in a table, where nobody chose.
+const ROWS: usize = 10;
 
 /// A report, and what only the program knows of it.
 #[derive(Debug, Serialize)]
@@ -53,6 +56,20 @@ pub(crate) fn run(args: Args) -> ExitCode {
         return ExitCode::from(2);
     }
     ExitCode::SUCCESS
+}
+
+/// The tables of a summary from elsewhere.
+pub(crate) fn tables(summary: &Summary, source: String) -> String {
+    let report = summary.report(&ReportOptions::new());
+    let time = |ms| rfc3339(StoreTime::from_millis(ms)).filter(|_| report.totals.events > 0);
+    let shown = Shown {
+        source,
+        from: time(report.window.from_ms),
+        to: time(report.window.to_ms),
+        ttl_costs: Costs::new(&report, None, None),
+        report,
+    };
+    text::tables(&shown, ROWS)
 }
 
 fn make(args: &Args) -> Result<Shown, Error> {
