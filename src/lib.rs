@@ -31,6 +31,8 @@
 //!   through the `tracing` facade. `docs/metrics.md` in the repository lists both.
 //! - `synth`: labelled traffic, to measure the verdicts of the [`audit`] on (the module
 //!   `audit::synth`).
+//! - `nats`: NATS JetStream as a sink of a trail (the module `audit::sink`), and as a source of a
+//!   merge of trails (`audit::merge`).
 //! - `cli`: the `oncekey` program.
 
 pub mod audit;

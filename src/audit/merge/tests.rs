@@ -279,6 +279,13 @@ proptest! {
     }
 }
 
+/// What the options say of memory.
+#[test]
+fn events_and_keys_are_as_large_as_is_said() {
+    assert!(size_of::<Event>() <= 330, "{}", size_of::<Event>());
+    assert!(size_of::<keys::Known>() <= 180, "{}", size_of::<keys::Known>());
+}
+
 fn event_of((origin, told): &Said) -> Option<(Origin, Event)> {
     match told {
         Told::Event(event) => Some((*origin, *event)),
