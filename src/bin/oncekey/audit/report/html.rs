@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use oncekey::audit::report::{Grade, Report, SpreadReport};
 
 use super::Shown;
-use super::chart::{self, Caption, Series};
+use super::chart::{self, Bar, Caption, Series};
 use super::costs::percent;
 use super::say;
 use crate::words::{escape, size};
@@ -16,6 +16,8 @@ use crate::words::{escape, size};
 const STYLE: &str = include_str!("style.css");
 /// Rows of a table.
 const ROWS: usize = 50;
+/// Clients and operations with key reuse.
+const PAIRS: usize = 20;
 /// The page may load nothing, and run nothing.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
@@ -180,17 +182,34 @@ fn over_time(page: &mut String, report: &Report) {
     page.push_str(&chart::stacked(caption, &series, &labels, 190.0));
 }
 
+/// The same colour that a verdict has over time.
+fn colour(verdict: &str) -> usize {
+    match verdict {
+        "legitimate_retry" => 3,
+        "race" => 2,
+        "key_reuse" => 4,
+        "late_retry" => 6,
+        "suspicious_replay" => 5,
+        "automation_loop" => 8,
+        "stale_holder" => 7,
+        _ => 1,
+    }
+}
+
 fn verdicts(page: &mut String, report: &Report) {
     page.push_str("<h2>Verdicts</h2>\n");
-    let bars: Vec<(String, f64, String)> = report
+    let bars: Vec<Bar> = report
         .verdicts
         .iter()
-        .map(|verdict| {
-            let label = format!("{} ({})", say::count(verdict.count), say::part(verdict.rate));
-            (verdict.verdict.replace('_', " "), verdict.count as f64, label)
+        .map(|verdict| Bar {
+            name: verdict.verdict.replace('_', " "),
+            colour: colour(verdict.verdict),
+            value: verdict.count as f64,
+            label: format!("{} ({})", say::count(verdict.count), say::part(verdict.rate)),
         })
         .collect();
-    let words = bars.iter().map(|(name, _, label)| format!("{name}: {label}.")).collect::<Vec<_>>();
+    let words: Vec<String> =
+        bars.iter().map(|bar| format!("{}: {}.", bar.name, bar.label)).collect();
     let words = words.join(" ");
     let caption = Caption { id: "verdicts", title: "What the collisions were", words: &words };
     page.push_str(&chart::bars(caption, &bars));
@@ -224,6 +243,7 @@ fn reuse(page: &mut String, report: &Report) {
     let table: Vec<Vec<String>> = report
         .key_reuse
         .iter()
+        .take(PAIRS)
         .map(|pair| {
             let parts: Vec<f64> = pair
                 .trend
