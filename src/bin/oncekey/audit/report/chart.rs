@@ -97,7 +97,7 @@ pub(super) fn stacked(
     }
     let most = below.iter().copied().fold(0.0, f64::max).max(1.0);
     let mut svg = begin(caption, height);
-    grid(&mut svg, height, most, |value| short(value));
+    grid(&mut svg, height, most, short);
     let inner = height - TOP - BOTTOM;
     let y_of = |value: f64| TOP + inner * (1.0 - value / most);
     // One bucket is one bar, without gaps between them.

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use oncekey::audit::report::{Grade, Report, SpreadReport};
+use oncekey::audit::report::{ClientReport, Grade, Report, SpreadReport};
 
 use super::Shown;
 use super::chart::{self, Bar, Caption, Series};
@@ -15,7 +15,7 @@ use crate::words::{escape, size};
 
 const STYLE: &str = include_str!("style.css");
 /// Rows of a table.
-const ROWS: usize = 50;
+const ROWS: usize = 25;
 /// Clients and operations with key reuse.
 const PAIRS: usize = 20;
 /// The page may load nothing, and run nothing.
@@ -90,7 +90,7 @@ fn rows(page: &mut String, caption: &str, heads: &[&str], rows: &[Vec<String>]) 
     page.push_str("</table></div>\n");
     if rows.len() > ROWS {
         let more = rows.len() - ROWS;
-        let _ = write!(page, "<p class=\"soft\">{more} more are in --format json.</p>\n");
+        let _ = writeln!(page, "<p class=\"soft\">{more} more are in --format json.</p>");
     }
 }
 
@@ -101,10 +101,10 @@ fn head(page: &mut String, shown: &Shown) {
     let from = shown.from.as_deref().unwrap_or("-");
     let to = shown.to.as_deref().unwrap_or("-");
     let class = if report.trust.is_whole { "good" } else { "bad" };
-    let _ = write!(
+    let _ = writeln!(
         page,
         "<h1>Idempotency audit</h1>\n<p class=\"soft\"><code>{}</code><br>{} to {} ({span})</p>\n\
-         <p class=\"{class}\">How far to trust it: {}.</p>\n",
+         <p class=\"{class}\">How far to trust it: {}.</p>",
         text(&shown.source),
         text(from),
         text(to),
@@ -162,7 +162,7 @@ fn over_time(page: &mut String, report: &Report) {
     page.push_str("<h2>Over time</h2>\n");
     let requests = [Series { name: "requests", colour: 1, values: of("requests") }];
     let caption = Caption { id: "requests", title: "Requests", words: &words };
-    let _ = write!(page, "<p>Requests, {bucket} a bar</p>\n");
+    let _ = writeln!(page, "<p>Requests, {bucket} a bar</p>");
     page.push_str(&chart::stacked(caption, &requests, &labels, 150.0));
     let series: Vec<Series<'_>> = DRAWN
         .iter()
@@ -280,7 +280,7 @@ fn ttl(page: &mut String, shown: &Shown) {
     let words: Vec<&str> = marks.iter().map(|(_, label)| label.as_str()).collect();
     let words = words.join("; ");
     let title = "Retries that came by then, by the age of the record";
-    let _ = write!(page, "<p>{title}</p>\n");
+    let _ = writeln!(page, "<p>{title}</p>");
     let caption = Caption { id: "ttl", title, words: &words };
     page.push_str(&chart::curve(caption, &advice.curve, &marks, &say::span, 220.0));
     let table: Vec<Vec<String>> = shown
@@ -300,7 +300,7 @@ fn ttl(page: &mut String, shown: &Shown) {
             };
             vec![
                 text(&cost.what),
-                say::span(cost.ttl_ms),
+                cost.ttl(),
                 between.map_or(String::new(), |(low, high)| {
                     format!("{} – {}", say::span(low), say::span(high))
                 }),
@@ -318,15 +318,15 @@ fn ttl(page: &mut String, shown: &Shown) {
     let covered = advice.covered.map_or(String::new(), |part| {
         format!("The present TTL covers {} of the retries. ", percent(part))
     });
-    let _ = write!(
+    let _ = writeln!(
         page,
-        "<p>{covered}{} replays and {} late retries were seen, up to {} old.</p>\n",
+        "<p>{covered}{} replays and {} late retries were seen, up to {} old.</p>",
         say::count(advice.replayed),
         say::count(advice.late),
         say::span(advice.horizon_ms)
     );
     for limit in &advice.limits {
-        let _ = write!(page, "<p class=\"soft\">{}</p>\n", text(limit));
+        let _ = writeln!(page, "<p class=\"soft\">{}</p>", text(limit));
     }
 }
 
@@ -352,16 +352,17 @@ fn clients(page: &mut String, report: &Report) {
     rows(page, "The busiest clients, and how they wait before they try again", &heads, &table);
     if report.other_clients.folded > 0 {
         let requests = say::count(report.other_clients.requests);
-        let _ = write!(page, "<p>{requests} requests are of clients not kept by themselves.</p>\n");
+        let _ = writeln!(page, "<p>{requests} requests are of clients not kept by themselves.</p>");
     }
 }
 
 fn keys(page: &mut String, report: &Report) {
     page.push_str("<h2>Quality of keys</h2>\n");
-    let table: Vec<Vec<String>> = report
-        .clients
+    let is_known = |client: &&ClientReport| client.key_quality.grade != Grade::Unknown;
+    let mut known: Vec<&ClientReport> = report.clients.iter().filter(is_known).collect();
+    known.sort_by_key(|client| std::cmp::Reverse(client.key_quality.grade));
+    let table: Vec<Vec<String>> = known
         .iter()
-        .filter(|client| client.key_quality.keys > 0)
         .map(|client| {
             let quality = &client.key_quality;
             let formats: Vec<&str> = quality.formats.keys().map(String::as_str).collect();
@@ -389,6 +390,11 @@ fn keys(page: &mut String, report: &Report) {
     let heads =
         ["client", "quality", "formats", "#length", "#bits of chance", "#two equal in a year"];
     rows(page, "What can be seen of keys: at most so much chance is in them", &heads, &table);
+    let unknown = report.clients.len() - known.len();
+    if unknown > 0 {
+        let _ =
+            writeln!(page, "<p class=\"soft\">Of {unknown} clients too few keys were seen.</p>");
+    }
 }
 
 fn times(page: &mut String, report: &Report) {
@@ -416,10 +422,10 @@ fn times(page: &mut String, report: &Report) {
 
 fn claims(page: &mut String, report: &Report) {
     let open = &report.open_claims;
-    let _ = write!(
+    let _ = writeln!(
         page,
         "<h2>Open claims</h2>\n<p>{} in flight, {} of them stuck (open for over {}); {} abandoned; \
-         {} unresolved.{}</p>\n",
+         {} unresolved.{}</p>",
         open.in_flight,
         open.stuck,
         say::span(open.stuck_after_ms),
