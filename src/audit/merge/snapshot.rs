@@ -138,7 +138,7 @@ fn wrong(what: &str) -> Error {
 ///
 /// let mut snapshots = Snapshots::default();
 /// let mut maker = SnapshotMaker::new(Trail::of_store(&path)?);
-/// while let Some(snapshot) = maker.next()? {
+/// while let Some(snapshot) = maker.make()? {
 ///     assert!(snapshots.take(snapshot.clone()));
 ///     assert!(!snapshots.take(snapshot), "it counts once");
 /// }
@@ -222,7 +222,7 @@ impl SnapshotMaker {
     ///
     /// # Errors
     /// Of the trail.
-    pub fn next(&mut self) -> Result<Option<Snapshot>> {
+    pub fn make(&mut self) -> Result<Option<Snapshot>> {
         while let Some(item) = self.trail.next() {
             match item? {
                 TrailItem::Event(event) => {
@@ -331,7 +331,8 @@ mod tests {
             picks in proptest::collection::vec(any::<prop::sample::Index>(), 0..60),
         ) {
             let all = all();
-            let mut told: Vec<&Snapshot> = picks.iter().map(|pick| &all[pick.index(all.len())]).collect();
+            let mut told: Vec<&Snapshot> =
+                picks.iter().map(|pick| &all[pick.index(all.len())]).collect();
             let mut newest: BTreeMap<Producer, &Snapshot> = BTreeMap::new();
             for snapshot in &told {
                 let known = newest.entry(snapshot.producer).or_insert(snapshot);
@@ -359,7 +360,8 @@ mod tests {
             let line = snapshot.to_json().expect("JSON");
             assert!(line.is_ascii() && line.len() < 1 << 20, "{}", line.len());
             let read = Snapshot::parse(&line).expect("it was written so");
-            assert_eq!(read.to_json().expect("JSON"), line);
+            let report = |snapshot: &Snapshot| snapshot.summary.report(&Default::default());
+            assert_eq!(report(&read), report(&snapshot));
             assert_eq!((read.producer, read.rank()), (snapshot.producer, snapshot.rank()));
             assert!(Snapshot::parse(&line[..line.len() - 1]).is_err());
         }

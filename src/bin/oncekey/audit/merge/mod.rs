@@ -246,7 +246,7 @@ impl<'a> Run<'a> {
         let is_bad = !view.findings.is_empty()
             || view.stores.iter().any(|store| store.was_copied)
             || !self.notes.is_clean();
-        for fault in &self.notes.faults {
+        for fault in self.notes.asides.iter().chain(&self.notes.faults) {
             eprintln!("oncekey: {}", escape(fault));
         }
         if self.notes.more_faults > 0 {

@@ -58,6 +58,8 @@ struct Lines {
 pub(super) struct Notes {
     pub(super) faults: Vec<String>,
     pub(super) more_faults: u64,
+    /// What is no fault where a store is in use.
+    pub(super) asides: Vec<String>,
     pub(super) names: HashMap<Label, String>,
     pub(super) snapshots: Snapshots,
 }
@@ -194,7 +196,7 @@ impl Source {
         match &self.reader {
             Reader::Trail(feed) => match feed.trail().unread_bytes()? {
                 0 => {}
-                bytes => notes.fault(format!(
+                bytes => notes.asides.push(format!(
                     "{}: {bytes} bytes at the end make no event: a write is under way, or was cut \
                      short",
                     self.name

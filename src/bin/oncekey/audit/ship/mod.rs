@@ -142,7 +142,7 @@ fn summaries(
     patience: &mut Patience,
 ) -> Result<ExitCode, Error> {
     loop {
-        while let Some(snapshot) = maker.next()? {
+        while let Some(snapshot) = maker.make()? {
             let message = Message::new(snapshot.id(), snapshot.to_json()?);
             while let Err(error) = sink.send(std::slice::from_ref(&message)) {
                 patience.wait(error)?;
