@@ -120,8 +120,6 @@ pub struct Trail {
     disk: Arc<dyn Disk>,
     /// The last segment that was begun.
     number: Option<u64>,
-    /// The last that was there.
-    met: Option<u64>,
     cursor: Option<Cursor>,
     block: Option<Block>,
     numbers: Numbers,
@@ -179,7 +177,6 @@ impl Trail {
         Self {
             disk,
             number: None,
-            met: None,
             cursor: None,
             block: None,
             numbers: Numbers::default(),
@@ -324,22 +321,18 @@ impl Trail {
                     self.is_short = true;
                     return Ok(Begun::Nothing);
                 }
-                self.skips(number);
                 let what = "it was cut short before it began";
                 return Ok(Begun::Item(self.damage(0, bytes, what)));
             }
             Err(Unreadable::Damaged { bytes, what }) => {
-                self.skips(number);
                 return Ok(Begun::Item(self.damage(0, bytes, what)));
             }
         };
         let header = cursor.header;
-        let was_skipped = self.skips(number);
         let other = self.store_id.replace(header.store_id) != Some(header.store_id);
         self.key_id = Some(header.key_id);
         if other || self.expected.is_none_or(|expected| expected.boot != header.boot) {
-            // Between two openings a segment that is gone may have had others.
-            self.is_cut |= self.expected.is_some() && (!self.is_ended || was_skipped);
+            self.is_cut |= self.expected.is_some() && !self.is_ended;
             self.expected = Some(header.event_id(0));
             self.is_ended = false;
         }
@@ -347,12 +340,6 @@ impl Trail {
         self.numbers.clear();
         self.cursor = Some(cursor);
         Ok(Begun::Segment)
-    }
-
-    /// Takes note of a segment that is there; says whether some are missing before it.
-    fn skips(&mut self, number: u64) -> bool {
-        let met = self.met.replace(number);
-        met.is_some_and(|met| number > met.saturating_add(1))
     }
 
     fn begin_block(&mut self, flags: u8, payload: std::ops::Range<usize>) -> Option<TrailItem> {

@@ -91,20 +91,3 @@ fn a_store_that_was_made_anew_goes_on_in_the_trail_of_an_earlier_one() {
     assert_eq!(items(&mut trail), events(2, 0..3), "its ids begin anew");
     assert_eq!(trail.store_id(), Some(newer.store_id));
 }
-
-/// A segment that is gone may have had openings of its own.
-#[test]
-fn an_opening_that_is_gone_is_a_gap() {
-    let disk = SimDisk::new();
-    for boot in 1..=3 {
-        let mut writer = writer(&disk, boot);
-        append(&mut writer, boot, 0..4);
-        writer.end(4, START).expect("ended");
-    }
-    let all = [events(1, 0..4), events(2, 0..4), events(3, 0..4)];
-    assert_eq!(read(&disk), all.concat());
-    disk.remove("trail-0000000002").expect("removed");
-    let [first, _, last] = all;
-    let between = vec![gap(Some((1, 3)), Some((3, 0)), None)];
-    assert_eq!(read(&disk), [first, between, last].concat());
-}

@@ -206,7 +206,7 @@ impl<'a> Run<'a> {
 
     /// Takes what may be handed on, and exports it.
     fn hand_on(&mut self) -> io::Result<()> {
-        while let Some(merged) = self.merge.next() {
+        for merged in self.merge.by_ref() {
             if let Some(export) = &mut self.export {
                 let names = Names { sources: &self.sources, notes: &self.notes };
                 let Merged { producer, key_id, event, .. } = merged;

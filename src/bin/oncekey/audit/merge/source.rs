@@ -212,6 +212,7 @@ impl Source {
     }
 }
 
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are told")]
 enum Next {
     Told(Origin, Told),
     Fault(String),
