@@ -130,7 +130,7 @@ impl<'a> Run<'a> {
             options = options.max_keys(keys);
         }
         let mut merge = Merge::new(options);
-        let sources = source::open(&args.sources, &mut merge)?;
+        let sources = source::open(&args.sources, args.follow, &mut merge)?;
         let export: Option<Box<dyn Write>> = match &args.export {
             None => None,
             Some(path) if path.as_os_str() == "-" => Some(Box::new(BufWriter::new(io::stdout()))),
@@ -267,7 +267,7 @@ impl<'a> Run<'a> {
     }
 
     fn show_status(&mut self) -> io::Result<()> {
-        for fault in self.notes.faults.drain(..) {
+        for fault in self.notes.asides.drain(..).chain(self.notes.faults.drain(..)) {
             eprintln!("oncekey: {}", escape(&fault));
         }
         let view = self.view();

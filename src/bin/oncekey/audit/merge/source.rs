@@ -17,8 +17,9 @@ use oncekey::{Error, ErrorKind, StoreId, StoreTime};
 
 use crate::audit::source;
 
-/// A line is no longer than this: an event's have a few kilobytes, a summary's up to a megabyte.
-const MAX_LINE_BYTES: usize = 16 << 20;
+/// A line is no longer than this: an event's have a few kilobytes, a summary of a trail with many
+/// claims that never ended some twenty megabytes.
+const MAX_LINE_BYTES: usize = 64 << 20;
 /// So many names of lines are kept.
 const MAX_NAMES: usize = 1 << 16;
 /// So much of one source is taken before another has its turn.
@@ -79,7 +80,11 @@ impl Notes {
 }
 
 /// Opens what is named: a directory may hold a store, a trail, or several of them.
-pub(super) fn open(names: &[PathBuf], merge: &mut Merge) -> Result<Vec<Source>, Error> {
+pub(super) fn open(
+    names: &[PathBuf],
+    #[cfg_attr(not(feature = "nats"), allow(unused, reason = "it is for streams"))] follow: bool,
+    merge: &mut Merge,
+) -> Result<Vec<Source>, Error> {
     let mut sources = Vec::new();
     for name in names {
         let shown = name.display().to_string();
@@ -87,7 +92,10 @@ pub(super) fn open(names: &[PathBuf], merge: &mut Merge) -> Result<Vec<Source>, 
         if shown.starts_with("nats:") {
             let address = NatsAddress::parse(&shown)?;
             let shown = address.to_string();
-            let reader = Reader::Nats(Box::new(NatsSource::connect(address)?), Stream::default());
+            let reader = Reader::Nats(
+                Box::new(NatsSource::connect(address)?),
+                Stream { is_patient: follow, ..Stream::default() },
+            );
             sources.push(Source::new(merge, shown, reader));
             continue;
         }
@@ -229,7 +237,7 @@ impl Lines {
             if self.line.len() <= MAX_LINE_BYTES {
                 return Ok(if read == 0 { Next::End } else { Next::Other });
             }
-            let what = format!("line {}: it is longer than 16 MiB", self.number + 1);
+            let what = format!("line {}: it is longer than 64 MiB", self.number + 1);
             return Err(Error::new(ErrorKind::Corrupt, what));
         }
         self.number += 1;
@@ -324,6 +332,8 @@ struct Stream {
     is_caught_up: bool,
     /// How often there was nothing although there should have been, or the server did not answer.
     silences: u32,
+    /// Whether it is waited for however long that takes.
+    is_patient: bool,
 }
 
 #[cfg(feature = "nats")]
@@ -342,8 +352,13 @@ impl Stream {
             Ok(_) if self.is_caught_up => Ok(Next::End),
             Err(error) if error.kind() != ErrorKind::Unavailable => Err(error),
             failed => {
-                self.silences += 1;
-                if self.silences < Self::MAX_SILENCES {
+                self.silences = self.silences.saturating_add(1);
+                if self.silences == 1
+                    && let Err(error) = &failed
+                {
+                    notes.asides.push(format!("{error}; trying again"));
+                }
+                if self.is_patient || self.silences < Self::MAX_SILENCES {
                     std::thread::sleep(Self::WAIT / 5);
                     return Ok(Next::Other);
                 }
