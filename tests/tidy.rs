@@ -21,7 +21,7 @@ const UNFINISHED: [&str; 6] = [
     concat!("XX", "X"),
 ];
 
-const DOCUMENTS: [&str; 15] = [
+const DOCUMENTS: [&str; 17] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -35,6 +35,8 @@ const DOCUMENTS: [&str; 15] = [
     "docs/http.md",
     "docs/metrics.md",
     "docs/proxy.md",
+    "docs/regions.md",
+    "docs/reports.md",
     "docs/testing.md",
     "docs/verdicts.md",
 ];

@@ -80,6 +80,11 @@ fn shipper(place: &Path, to: &str, follow: bool) -> Command {
     command
 }
 
+/// What the cursor has.
+fn cursor(place: &Path) -> Option<Vec<u8>> {
+    std::fs::read(place.join("audit/queue.cursor")).ok()
+}
+
 /// Every event arrives at least once, and the merge of the stream is that of the stores.
 #[test]
 fn what_arrives_is_what_was_decided_whoever_is_killed() {
@@ -105,6 +110,18 @@ fn what_arrives_is_what_was_decided_whoever_is_killed() {
         charge(&stores[(round % 2) as usize], "acct_42", "everywhere");
         if server.process.is_none() && round % 8 == 1 {
             server.start();
+        }
+        // Every third round the shippers get so far as to move their cursors, through whatever
+        // became of the server; else they are killed wherever they are.
+        if server.process.is_some() && round % 3 == 1 {
+            for place in &places {
+                let before = cursor(place);
+                charge(&stores[0], "acct_42", &format!("a-{round}"));
+                charge(&stores[1], "acct_42", &format!("b-{round}"));
+                while cursor(place) == before {
+                    std::thread::yield_now();
+                }
+            }
         }
         for shipper in &mut shippers {
             shipper.kill().expect("it is killed");
@@ -173,4 +190,61 @@ fn without_a_stream_or_a_server_it_is_told_what_to_do() {
     let secret = "nats://me:hush@127.0.0.1:1/audit";
     let output = oncekey(&["audit", "merge", secret]);
     assert!(!text(&output.stderr).contains("hush"), "{output:?}");
+}
+
+/// A merge that follows goes on after the server was away, and tells what was executed meanwhile.
+#[test]
+fn a_merge_follows_through_a_restart_of_the_server() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut server = Server::new(root.path());
+    let to = server.subject("audit");
+    let places = ["region-a", "region-b"].map(|name| root.path().join(name));
+    let stores = places.each_ref().map(|place| create(place, SECRET, Privacy::Reduced));
+    for (store, place) in stores.iter().zip(&places) {
+        charge(store, "acct_42", str(place));
+    }
+    let _shippers = places
+        .each_ref()
+        .map(|place| Running(shipper(place, &to, true).spawn().expect("it starts")));
+    while places.iter().any(|place| cursor(place).is_none()) {
+        std::thread::yield_now();
+    }
+    let mut merge = Command::new(env!("CARGO_BIN_EXE_oncekey"));
+    merge.args(["audit", "merge", "--follow", "--json", "--every", "1h", "--max-skew", "1s", &to]);
+    let merge = merge.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+    let mut merge = Running(merge);
+    let output = std::io::BufReader::new(merge.0.stdout.take().expect("piped"));
+    let mut lines = std::io::BufRead::lines(output);
+    let mut found = |key: &str| {
+        for store in &stores {
+            charge(store, "acct_42", key);
+        }
+        // What follows lets the stream go on without waiting for marks.
+        for store in &stores {
+            charge(store, "acct_42", &format!("after {key}"));
+        }
+        lines.find_map(|line| {
+            let line: serde_json::Value =
+                serde_json::from_str(&line.expect("a line")).expect("one value a line");
+            let hash = line.get("finding")?["key_hash"].as_str()?.to_owned();
+            Some(hash)
+        })
+    };
+    let before = found("before").expect("a finding");
+    server.kill();
+    server.start();
+    let mut after = found("meanwhile").expect("a finding");
+    while after == before {
+        after = found("again").expect("a finding");
+    }
+}
+
+/// A process that ends with its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

@@ -164,6 +164,12 @@ fn what_cannot_be_read_is_told() {
     assert_eq!(told.lines().count(), 3, "{told}");
     assert!(!told.contains('\u{1b}'));
 
+    let nothing = root.path().join("nothing.jsonl");
+    std::fs::write(&nothing, "rubbish\n").expect("written");
+    let output = oncekey(&["audit", "merge", str(&nothing)]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stdout), "Nothing in these sources tells of a store.\n");
+
     let empty = root.path().join("empty");
     std::fs::create_dir(&empty).expect("a directory");
     for nothing in [str(&empty), "/nowhere/at/all"] {

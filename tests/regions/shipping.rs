@@ -115,6 +115,12 @@ fn a_merge_that_follows_tells_findings_as_they_come() {
     let root = tempfile::tempdir().expect("a directory");
     let places = ["a", "b"].map(|name| root.path().join(name));
     let stores = places.each_ref().map(|place| create(place, SECRET, Privacy::Reduced));
+    for (store, place) in stores.iter().zip(&places) {
+        charge(store, "acct_42", str(place));
+        while !place.join("audit/trail-0000000001").exists() {
+            std::thread::yield_now();
+        }
+    }
     let args = ["audit", "merge", "--follow", "--json", "--every", "1h", "--max-skew", "1s"];
     let mut following = Command::new(env!("CARGO_BIN_EXE_oncekey"))
         .args(args)
@@ -141,7 +147,7 @@ fn a_merge_that_follows_tells_findings_as_they_come() {
 fn wrong_usage_is_told() {
     let root = tempfile::tempdir().expect("a directory");
     let place = root.path().join("a");
-    drop(create(&place, SECRET, Privacy::Reduced));
+    charge(&create(&place, SECRET, Privacy::Reduced), "acct_42", "k1");
     let wrong = [
         ("file:", "which file"),
         ("kafka://x/y", "none of file:PATH"),
@@ -159,4 +165,30 @@ fn wrong_usage_is_told() {
     let output = ship(&place, &format!("file:{}", str(&busy)), "c", &[]);
     assert!(text(&output.stderr).contains("another process"), "{output:?}");
     drop(held);
+}
+
+/// Summaries of two regions add up, and count once however often they are delivered.
+#[test]
+fn summaries_count_once() {
+    let root = tempfile::tempdir().expect("a directory");
+    let (a, b) = two_regions(root.path(), 30);
+    let lines = root.path().join("summaries.jsonl");
+    let to = format!("file:{}", str(&lines));
+    for round in 0..3 {
+        for place in [&a, &b] {
+            let output = oncekey(&["audit", "ship", str(place), "--to", &to, "--summaries"]);
+            assert!(output.status.success(), "{output:?}");
+        }
+        charge(&create(&a, SECRET, Privacy::Reduced), "acct_42", &format!("later-{round}"));
+    }
+    let (of_summaries, code) = merge(&[str(&lines)]);
+    assert_eq!(code, 0);
+    // The last event of a claim of each round but the last is in them.
+    let totals = &of_summaries["summaries"]["totals"];
+    let (of_stores, _) = merge(&[str(&a), str(&b)]);
+    let stores = of_stores["stores"].as_array().expect("stores").iter();
+    let events: u64 = stores.map(|store| store["events"].as_u64().expect("a number")).sum();
+    assert_eq!(totals["events"].as_u64(), Some(events - 2), "{totals}");
+    let shown = text(&oncekey(&["audit", "merge", str(&lines)]).stdout);
+    assert!(shown.contains("POST /v1/charges"), "{shown}");
 }

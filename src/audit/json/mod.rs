@@ -157,7 +157,7 @@ fn wrong(error: &dyn std::fmt::Display) -> Error {
 }
 
 /// The same JSON in ASCII: what a terminal would obey or hide becomes an escape, and so do letters.
-fn ascii(json: String) -> String {
+pub(super) fn ascii(json: String) -> String {
     let is_plain = |byte: u8| byte.is_ascii() && byte != 0x7f;
     if json.bytes().all(is_plain) {
         return json;

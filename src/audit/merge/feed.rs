@@ -66,7 +66,7 @@ impl TrailFeed {
             }
             match self.trail.next() {
                 None => {
-                    self.begin();
+                    self.begin(false);
                     self.end();
                     return self.held.pop_front().map(Ok);
                 }
@@ -91,7 +91,7 @@ impl TrailFeed {
             TrailItem::Gap(gap) => match gap.before {
                 Some(before) => self.begin_at(before, gap.lost.is_none()),
                 None => {
-                    self.begin();
+                    self.begin(gap.lost.is_none());
                     self.end();
                 }
             },
@@ -99,10 +99,10 @@ impl TrailFeed {
         }
     }
 
-    /// The opening that the trail is in.
-    fn begin(&mut self) {
+    /// The opening that the trail is in. What was told of the one before may have been its end.
+    fn begin(&mut self, is_cut: bool) {
         if let Some(next) = self.trail.expected() {
-            self.begin_at(EventId::new(next.boot, 0), self.trail.is_cut());
+            self.begin_at(EventId::new(next.boot, 0), is_cut || self.trail.is_cut());
         }
     }
 

@@ -6,9 +6,11 @@
 //! | --- | --- |
 //! | `{"id":"7.42",...}` | an event |
 //! | `{"gap":...}`, `{"damage":...}` | of `oncekey audit export`: what its trail does not have |
-//! | `{"told":"lost","store":...,"key_id":...,"first":"7.10","count":"5"}` | the trail does not have them |
-//! | `{"told":"mark",...,"next":"7.43","at_ms":...}` | all before `next` was told, nothing else until then |
+//! | `{"told":"lost",...,"first":"7.10","count":"5"}` | the trail does not have them |
+//! | `{"told":"mark",...,"next":"7.43","at_ms":...}` | all before `next`, and no more until then |
 //! | `{"told":"end",...,"next":"7.43","closed":true}` | the opening is over |
+//!
+//! The last three begin with `told`, and have `store` and `key_id`.
 
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;

@@ -10,6 +10,7 @@
 //! | `merger.rs` | all of them in one order |
 //! | `keys.rs`, `finding.rs` | who executed a key; findings |
 //! | `view.rs` | watermarks and gaps |
+//! | `snapshot.rs` | summaries that take each other's place |
 //! | `options.rs` | bounds |
 //! | `nats.rs` | NATS JetStream as a source (feature `nats`) |
 //!
@@ -34,6 +35,7 @@ mod merger;
 mod nats;
 mod options;
 mod ranges;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -47,5 +49,6 @@ pub use merger::{Merge, Merged, Pressure, SourceId};
 #[cfg(feature = "nats")]
 pub use nats::{NatsSource, Received};
 pub use options::MergeOptions;
+pub use snapshot::{Snapshot, SnapshotMaker, Snapshots};
 pub use told::{Producer, Told};
 pub use view::{MergeGap, StoreState, StoreView};

@@ -24,7 +24,7 @@ impl Default for MergeOptions {
     fn default() -> Self {
         Self {
             max_events: 1 << 17,
-            max_keys: 1 << 19,
+            max_keys: 458_752,
             max_findings: 10_000,
             max_gaps: 10_000,
             max_producers: 1 << 14,
@@ -49,8 +49,9 @@ impl MergeOptions {
         self
     }
 
-    /// How many keys are remembered to be compared, at about 200 bytes each; the one that was first
-    /// claimed longest ago goes first. Default: 524,288.
+    /// How many keys are remembered to be compared, at about 250 bytes each; the one that was first
+    /// claimed longest ago goes first. Default: 458,752, which is what a table of half a million
+    /// places holds.
     #[must_use]
     pub fn max_keys(mut self, keys: usize) -> Self {
         self.max_keys = keys.max(1);

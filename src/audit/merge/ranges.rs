@@ -103,7 +103,7 @@ mod tests {
                     ranges.insert_range(first, first + more);
                     set.extend(first..=first + more);
                 }
-                prop_assert!((0..70).all(|number| ranges.contains(number) == set.contains(&number)));
+                prop_assert!((0..70).all(|at| ranges.contains(at) == set.contains(&at)));
                 prop_assert_eq!(ranges.end(), set.last().map_or(0, |last| last + 1));
             }
             let missing: Vec<u64> =

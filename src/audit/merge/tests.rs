@@ -24,6 +24,9 @@ fn event(boot: u64, sequence: u64, at_ms: u64, kind: EventKind, key: u64, token:
     Told::Event(event)
 }
 
+/// Claims (after how long, of which key, how they end), and whether the store was closed then.
+type Opening = (Vec<(u64, u64, u8)>, bool);
+
 /// Stores with a few openings each. Times of a store go up, but for a step back now and then; a
 /// key's claims end, or do not.
 fn traffic() -> impl Strategy<Value = Vec<Said>> {
@@ -39,7 +42,7 @@ fn traffic() -> impl Strategy<Value = Vec<Said>> {
     })
 }
 
-fn one_store(number: u8, openings: &[(Vec<(u64, u64, u8)>, bool)]) -> Vec<Said> {
+fn one_store(number: u8, openings: &[Opening]) -> Vec<Said> {
     let (mut said, mut at_ms, mut token) = (Vec::new(), 100_000_u64, 0);
     for (boot, (claims, is_closed)) in (1_u64..).zip(openings) {
         let mut sequence = 0;
@@ -277,6 +280,13 @@ proptest! {
             prop_assert!(parse_told(&line[..end]).is_err(), "a torn line is no line");
         }
     }
+}
+
+/// What the options say of memory.
+#[test]
+fn events_and_keys_are_as_large_as_is_said() {
+    assert!(size_of::<Event>() <= 330, "{}", size_of::<Event>());
+    assert!(size_of::<keys::Known>() <= 180, "{}", size_of::<keys::Known>());
 }
 
 fn event_of((origin, told): &Said) -> Option<(Origin, Event)> {

@@ -102,7 +102,7 @@ impl Merge {
     pub fn gaps(&self) -> impl Iterator<Item = MergeGap> + '_ {
         let mut heads: Vec<&Head> = self.heads.iter().collect();
         heads.sort_by_key(|head| head.producer);
-        heads.into_iter().flat_map(|head| gaps_of(head))
+        heads.into_iter().flat_map(gaps_of)
     }
 
     /// Sources that have told nothing, by their names.
@@ -155,7 +155,7 @@ impl Merge {
             lag_ms: lag_ms.filter(|_| state != StoreState::Closed),
             is_waited_for: self.bound_of(store).is_some(),
             state,
-            missing: sum(|head| missing_of(head)),
+            missing: sum(missing_of),
             gaps: gaps.by_ref().take(MAX_GAPS_LISTED).collect(),
             more_gaps: gaps.count() as u64,
             was_copied: was_copied(&heads, self.options.max_skew_ms),

@@ -261,7 +261,8 @@ impl Summary {
     }
 
     fn ttl_advice(&self, options: &ReportOptions, window: Window) -> Option<TtlAdvice> {
-        let since_ms = self.retention.earliest_ms.unwrap_or(window.from_ms);
+        let ttl_ms = options.ttl.ttl_ms.or(self.retention.inferred_ttl_ms());
+        let since_ms = self.retention.since_ms(ttl_ms).unwrap_or(window.from_ms);
         let completed = self
             .timeline
             .buckets()

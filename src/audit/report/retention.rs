@@ -19,8 +19,10 @@ pub struct Retention {
     pub(super) lives: Spread,
     /// Replays that are no honest retries (a replay attack, a loop), and not counted.
     pub(super) set_aside: u64,
-    /// The earliest completion that is known, of a record that was met.
-    pub(super) earliest_ms: Option<u64>,
+    /// The earliest completion that is known, of a record that was replayed.
+    earliest_ms: Option<u64>,
+    /// The earliest expiry that is known, of a record that was asked for afterwards.
+    earliest_expiry_ms: Option<u64>,
 }
 
 impl Retention {
@@ -38,7 +40,8 @@ impl Retention {
             return;
         }
         let then_ms = event.at.as_millis().saturating_sub(age_ms);
-        self.earliest_ms = Some(self.earliest_ms.map_or(then_ms, |ms| ms.min(then_ms)));
+        let earliest = if is_late { &mut self.earliest_expiry_ms } else { &mut self.earliest_ms };
+        *earliest = Some(earliest.map_or(then_ms, |ms| ms.min(then_ms)));
         if is_late {
             self.late.record(age_ms);
             if let Some(life_ms) = event.gap_ms.and_then(|gap_ms| gap_ms.checked_sub(age_ms)) {
@@ -54,6 +57,20 @@ impl Retention {
         self.late.merge(&other.late);
         self.lives.merge(&other.lives);
         self.set_aside += other.set_aside;
-        self.earliest_ms = self.earliest_ms.into_iter().chain(other.earliest_ms).min();
+        let earlier = |mine: Option<u64>, theirs| mine.into_iter().chain(theirs).min();
+        self.earliest_ms = earlier(self.earliest_ms, other.earliest_ms);
+        self.earliest_expiry_ms = earlier(self.earliest_expiry_ms, other.earliest_expiry_ms);
+    }
+
+    /// The TTL, inferred from late retries.
+    pub(super) fn inferred_ttl_ms(&self) -> Option<u64> {
+        self.lives.quantile(0.5).filter(|_| self.lives.count() >= 5)
+    }
+
+    /// Since when there are records, as far as those tell that somebody asked for.
+    pub(super) fn since_ms(&self, ttl_ms: Option<u64>) -> Option<u64> {
+        let expiry_ms = self.earliest_expiry_ms;
+        let late_ms = ttl_ms.and_then(|ttl_ms| Some(expiry_ms?.saturating_sub(ttl_ms)));
+        self.earliest_ms.into_iter().chain(late_ms).min()
     }
 }

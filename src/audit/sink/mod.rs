@@ -45,6 +45,14 @@ pub struct Message {
     pub line: String,
 }
 
+impl Message {
+    /// A line with its id.
+    #[must_use]
+    pub fn new(id: impl Into<String>, line: impl Into<String>) -> Self {
+        Self { id: id.into(), line: line.into() }
+    }
+}
+
 /// Where messages go.
 pub trait Sink: Debug {
     /// What it is, as a cursor remembers it: another sink needs another cursor.

@@ -1,8 +1,8 @@
 //! NATS JetStream: each line a message, whose id lets the server leave out what it has already.
 //!
-//! The server acknowledges a message once its stream has it. It knows ids for its stream's duplicate
-//! window alone (two minutes, unless chosen otherwise), so duplicates are few and not none: whoever
-//! reads the stream takes each id once.
+//! The server acknowledges a message once its stream has it. It knows ids for its stream's
+//! duplicate window alone (two minutes, unless chosen otherwise), so duplicates are few and not
+//! none: whoever reads the stream takes each id once.
 
 use std::fmt;
 use std::future::Future;
@@ -105,7 +105,11 @@ impl Connection {
             unavailable(format_args!("connecting to {address}: {error}; is the server there?"))
         })?;
         let context = jetstream::context::ContextBuilder::new().timeout(ANSWER).ack_timeout(ANSWER);
-        let context = context.build(client.clone());
+        // It starts a task of its own.
+        let context = {
+            let _inside = runtime.enter();
+            context.build(client.clone())
+        };
         Ok(Self { address, context, client, runtime })
     }
 

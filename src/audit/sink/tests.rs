@@ -122,9 +122,9 @@ fn every_event_arrives_at_least_once() {
             (dice >> 33) % below
         };
         let mut shipper = world.shipper();
-        let mut total = 0;
+        let (mut total, mut deaths) = (0, 0);
         for _ in 0..30 {
-            match next(6) {
+            match next(7) {
                 0 | 1 => {
                     let count = next(900);
                     world.write(count);
@@ -135,6 +135,10 @@ fn every_event_arrives_at_least_once() {
                     world.reopen();
                 }
                 3 => shipper = world.shipper(),
+                4 => {
+                    deaths += usize::from(world.sequence > 0);
+                    world.reopen();
+                }
                 _ => {
                     sink.fail_after = (next(2) == 0).then(|| next(600) as usize);
                     let _ = shipper.ship(&mut sink);
@@ -148,7 +152,9 @@ fn every_event_arrives_at_least_once() {
         let (ids, merge) = merged(lines(&sink));
         assert_eq!(ids.len() as u64, total, "seed {seed}");
         assert!(ids.is_sorted());
-        assert_eq!(merge.gaps().count(), 0);
+        let gaps: Vec<_> = merge.gaps().collect();
+        assert!(gaps.iter().all(|gap| gap.count.is_none()), "seed {seed}: {gaps:?}");
+        assert_eq!(gaps.len(), deaths, "seed {seed}: {gaps:?}");
         let ids: BTreeSet<_> = sink.got.iter().map(|message| &message.id).collect();
         let of_lines: BTreeSet<_> = sink.got.iter().map(|message| &message.line).collect();
         assert_eq!(ids.len(), of_lines.len(), "an id is of one line");

@@ -3,8 +3,10 @@
 mod export;
 mod judged;
 mod merge;
+mod report;
 mod ship;
 mod source;
+mod summed;
 mod synth;
 mod tail;
 mod window;
@@ -26,6 +28,7 @@ pub(crate) struct Args {
 enum Command {
     Export(export::Args),
     Merge(merge::Args),
+    Report(report::Args),
     Ship(ship::Args),
     Synth(synth::Args),
     Tail(tail::Args),
@@ -36,6 +39,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
     match args.command {
         Command::Export(args) => export::run(args),
         Command::Merge(args) => merge::run(args),
+        Command::Report(args) => report::run(args),
         Command::Ship(args) => ship::run(args),
         Command::Synth(args) => synth::run(args),
         Command::Tail(args) => tail::run(args),

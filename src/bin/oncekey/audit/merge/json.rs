@@ -3,6 +3,7 @@
 use oncekey::StoreTime;
 use oncekey::audit::Label;
 use oncekey::audit::merge::{Execution, Finding, MergeGap, StoreView};
+use oncekey::audit::report::{Report, ReportOptions};
 use serde::Serialize;
 
 use super::View;
@@ -21,6 +22,9 @@ struct ViewJson {
     refused: u64,
     forgotten_keys: u64,
     findings_not_kept: u64,
+    /// The report of the summaries that were among the lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summaries: Option<Report>,
 }
 
 #[derive(Debug, Serialize)]
@@ -90,6 +94,7 @@ pub(super) fn view(view: &View, pretty: bool) -> String {
         refused: pressure.refused,
         forgotten_keys: pressure.forgotten_keys,
         findings_not_kept: pressure.findings_not_kept,
+        summaries: view.summary.as_ref().map(|summary| summary.report(&ReportOptions::new())),
     };
     json(&object, pretty)
 }

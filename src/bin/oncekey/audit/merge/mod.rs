@@ -13,11 +13,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use oncekey::audit::merge::{Finding, Merge, MergeOptions, Merged, Told, told_json};
+use oncekey::audit::merge::{Finding, Merge, MergeOptions, Merged, Snapshots, Told, told_json};
+use oncekey::audit::report::Summary;
 use oncekey::audit::{Label, Origin};
 use oncekey::{Error, ErrorKind, StoreTime};
 
 use self::source::{Notes, Source};
+use crate::audit::report;
 use crate::audit::window::span_ms;
 use crate::words::{conclude, escape, fail, print};
 
@@ -129,7 +131,7 @@ impl<'a> Run<'a> {
             options = options.max_keys(keys);
         }
         let mut merge = Merge::new(options);
-        let sources = source::open(&args.sources, &mut merge)?;
+        let sources = source::open(&args.sources, args.follow, &mut merge)?;
         let export: Option<Box<dyn Write>> = match &args.export {
             None => None,
             Some(path) if path.as_os_str() == "-" => Some(Box::new(BufWriter::new(io::stdout()))),
@@ -205,7 +207,7 @@ impl<'a> Run<'a> {
 
     /// Takes what may be handed on, and exports it.
     fn hand_on(&mut self) -> io::Result<()> {
-        while let Some(merged) = self.merge.next() {
+        for merged in self.merge.by_ref() {
             if let Some(export) = &mut self.export {
                 let names = Names { sources: &self.sources, notes: &self.notes };
                 let Merged { producer, key_id, event, .. } = merged;
@@ -245,20 +247,28 @@ impl<'a> Run<'a> {
         let is_bad = !view.findings.is_empty()
             || view.stores.iter().any(|store| store.was_copied)
             || !self.notes.is_clean();
-        for fault in &self.notes.faults {
+        for fault in self.notes.asides.iter().chain(&self.notes.faults) {
             eprintln!("oncekey: {}", escape(fault));
         }
         if self.notes.more_faults > 0 {
             eprintln!("oncekey: and {} more of this kind", self.notes.more_faults);
         }
-        let shown =
-            if self.args.json { json::view(&view, true) } else { text::view(&view, &self.shown()) };
+        let mut shown = match self.args.json {
+            true => json::view(&view, true),
+            // Of summaries alone there is nothing else to show.
+            false if view.stores.is_empty() && view.summary.is_some() => String::new(),
+            false => text::view(&view, &self.shown()),
+        };
+        if let (Some(summary), false) = (&view.summary, self.args.json) {
+            let count = self.notes.snapshots.iter().count();
+            shown.push_str(&report::tables(summary, format!("summaries of {count} openings")));
+        }
         self.say(&shown)?;
         Ok(ExitCode::from(u8::from(is_bad)))
     }
 
     fn show_status(&mut self) -> io::Result<()> {
-        for fault in self.notes.faults.drain(..) {
+        for fault in self.notes.asides.drain(..).chain(self.notes.faults.drain(..)) {
             eprintln!("oncekey: {}", escape(&fault));
         }
         let view = self.view();
@@ -291,13 +301,18 @@ impl<'a> Run<'a> {
 
     fn view(&self) -> View {
         let stores = self.merge.stores();
+        let summary = Some(&self.notes.snapshots).filter(|snapshots| !snapshots.is_empty());
         let secrets: HashSet<u64> =
             stores.iter().flat_map(|store| store.key_ids.iter().copied()).collect();
         View {
             complete_to: stores.iter().filter_map(|store| store.complete_to).min(),
             findings: self.merge.findings(),
             pressure: self.merge.pressure(),
-            silent: self.merge.silent_sources().map(str::to_owned).collect(),
+            silent: match summary {
+                None => self.merge.silent_sources().map(str::to_owned).collect(),
+                Some(_) => Vec::new(),
+            },
+            summary: summary.map(Snapshots::merged),
             secrets: secrets.len(),
             faults: self.notes.faults.len() as u64 + self.notes.more_faults,
             max_skew_ms: self.args.max_skew,
@@ -313,6 +328,7 @@ struct View {
     findings: Vec<Finding>,
     pressure: oncekey::audit::merge::Pressure,
     silent: Vec<String>,
+    summary: Option<Summary>,
     secrets: usize,
     faults: u64,
     max_skew_ms: u64,

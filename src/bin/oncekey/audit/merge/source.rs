@@ -6,7 +6,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use oncekey::audit::merge::{Fed, Merge, SourceId, Told, TrailFeed, parse_told};
+use oncekey::audit::merge::{
+    Fed, Merge, Snapshot, Snapshots, SourceId, Told, TrailFeed, parse_told,
+};
 #[cfg(feature = "nats")]
 use oncekey::audit::merge::{NatsSource, Received};
 #[cfg(feature = "nats")]
@@ -16,8 +18,9 @@ use oncekey::{Error, ErrorKind, StoreId, StoreTime};
 
 use crate::audit::source;
 
-/// A line is no longer than this: an event's have a few kilobytes.
-const MAX_LINE_BYTES: usize = 1 << 20;
+/// A line is no longer than this: an event's have a few kilobytes, a summary of a trail with many
+/// claims that never ended some twenty megabytes.
+const MAX_LINE_BYTES: usize = 64 << 20;
 /// So many names of lines are kept.
 const MAX_NAMES: usize = 1 << 16;
 /// So much of one source is taken before another has its turn.
@@ -57,7 +60,10 @@ struct Lines {
 pub(super) struct Notes {
     pub(super) faults: Vec<String>,
     pub(super) more_faults: u64,
+    /// What is no fault where a store is in use.
+    pub(super) asides: Vec<String>,
     pub(super) names: HashMap<Label, String>,
+    pub(super) snapshots: Snapshots,
 }
 
 impl Notes {
@@ -75,7 +81,11 @@ impl Notes {
 }
 
 /// Opens what is named: a directory may hold a store, a trail, or several of them.
-pub(super) fn open(names: &[PathBuf], merge: &mut Merge) -> Result<Vec<Source>, Error> {
+pub(super) fn open(
+    names: &[PathBuf],
+    #[cfg_attr(not(feature = "nats"), allow(unused, reason = "it is for streams"))] follow: bool,
+    merge: &mut Merge,
+) -> Result<Vec<Source>, Error> {
     let mut sources = Vec::new();
     for name in names {
         let shown = name.display().to_string();
@@ -83,7 +93,10 @@ pub(super) fn open(names: &[PathBuf], merge: &mut Merge) -> Result<Vec<Source>, 
         if shown.starts_with("nats:") {
             let address = NatsAddress::parse(&shown)?;
             let shown = address.to_string();
-            let reader = Reader::Nats(Box::new(NatsSource::connect(address)?), Stream::default());
+            let reader = Reader::Nats(
+                Box::new(NatsSource::connect(address)?),
+                Stream { is_patient: follow, ..Stream::default() },
+            );
             sources.push(Source::new(merge, shown, reader));
             continue;
         }
@@ -192,7 +205,7 @@ impl Source {
         match &self.reader {
             Reader::Trail(feed) => match feed.trail().unread_bytes()? {
                 0 => {}
-                bytes => notes.fault(format!(
+                bytes => notes.asides.push(format!(
                     "{}: {bytes} bytes at the end make no event: a write is under way, or was cut \
                      short",
                     self.name
@@ -208,6 +221,7 @@ impl Source {
     }
 }
 
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are told")]
 enum Next {
     Told(Origin, Told),
     Fault(String),
@@ -224,7 +238,7 @@ impl Lines {
             if self.line.len() <= MAX_LINE_BYTES {
                 return Ok(if read == 0 { Next::End } else { Next::Other });
             }
-            let what = format!("line {}: it is longer than 1 MiB: no event is", self.number + 1);
+            let what = format!("line {}: it is longer than 64 MiB", self.number + 1);
             return Err(Error::new(ErrorKind::Corrupt, what));
         }
         self.number += 1;
@@ -278,6 +292,15 @@ fn parse(line: &[u8], notes: &mut Notes) -> (Next, bool) {
     if text.trim().is_empty() {
         return (Next::Other, false);
     }
+    if text.starts_with("{\"snapshot\"") {
+        return match Snapshot::parse(text.trim_end()) {
+            Ok(snapshot) => {
+                notes.snapshots.take(snapshot);
+                (Next::Other, true)
+            }
+            Err(error) => (Next::Fault(error.to_string()), false),
+        };
+    }
     let parsed = match parse_told(text.trim_end()) {
         Ok(parsed) => parsed,
         Err(error) => return (Next::Fault(error.to_string()), false),
@@ -310,6 +333,8 @@ struct Stream {
     is_caught_up: bool,
     /// How often there was nothing although there should have been, or the server did not answer.
     silences: u32,
+    /// Whether it is waited for however long that takes.
+    is_patient: bool,
 }
 
 #[cfg(feature = "nats")]
@@ -328,8 +353,13 @@ impl Stream {
             Ok(_) if self.is_caught_up => Ok(Next::End),
             Err(error) if error.kind() != ErrorKind::Unavailable => Err(error),
             failed => {
-                self.silences += 1;
-                if self.silences < Self::MAX_SILENCES {
+                self.silences = self.silences.saturating_add(1);
+                if self.silences == 1
+                    && let Err(error) = &failed
+                {
+                    notes.asides.push(format!("{error}; trying again"));
+                }
+                if self.is_patient || self.silences < Self::MAX_SILENCES {
                     std::thread::sleep(Self::WAIT / 5);
                     return Ok(Next::Other);
                 }

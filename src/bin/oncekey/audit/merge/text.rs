@@ -16,10 +16,10 @@ const MAX_FINDINGS: usize = 50;
 
 /// All of it.
 pub(super) fn view(view: &View, shown: &Shown<'_>) -> String {
-    let mut text = stores(view);
-    for note in notes(view) {
-        let _ = writeln!(text, "{note}");
+    if view.stores.is_empty() {
+        return "Nothing in these sources tells of a store.\n".into();
     }
+    let mut text = status(view);
     gaps(view, &mut text);
     findings(view, shown, &mut text);
     text
@@ -175,9 +175,12 @@ fn gap_words(gap: &MergeGap) -> String {
 
 fn findings(view: &View, shown: &Shown<'_>, text: &mut String) {
     if view.findings.is_empty() {
-        let unsure = view.stores.iter().any(|store| !store.gaps.is_empty());
+        let unsure = view.faults > 0 || view.stores.iter().any(|store| !store.gaps.is_empty());
         text.push_str("\nNo key was executed in two stores, as far as they can be compared");
-        text.push_str(if unsure { "; what is missing may hide some.\n" } else { ".\n" });
+        text.push_str(match unsure {
+            true => "; what is missing, or could not be read, may hide some.\n",
+            false => ".\n",
+        });
         return;
     }
     let count = view.findings.len();

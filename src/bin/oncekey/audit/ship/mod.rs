@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use oncekey::audit::sink::{Cursor, Shipper, Sink};
+use oncekey::audit::merge::SnapshotMaker;
+use oncekey::audit::sink::{Cursor, Message, Shipper, Sink};
 use oncekey::{Error, ErrorKind, StoreTime};
 
 use self::target::Target;
@@ -24,6 +25,7 @@ Examples:
   oncekey audit ship /var/lib/pay/idempotency --to file:/var/log/pay/audit.jsonl --cursor log
   oncekey audit ship STORE --to stdout --cursor once | jq -c .kind
   oncekey audit ship STORE --to nats://queue:4222/audit.eu --cursor nats --follow
+  oncekey audit ship STORE --to nats://queue:4222/summaries --summaries --follow --mark-every 1min
 
 Each event arrives at least once, whenever either side dies: the cursor moves after the sink has
 acknowledged. A cursor is a small file beside the trail (or in another directory, if its name has a
@@ -47,8 +49,13 @@ pub(crate) struct Args {
     to: Target,
 
     /// The name of this sink's cursor, or its path.
-    #[arg(long, value_name = "NAME")]
-    cursor: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "summaries")]
+    cursor: Option<String>,
+
+    /// Ship summaries in place of events: what the trail adds up to, again and again, each in
+    /// place of the one before. It needs no cursor.
+    #[arg(long, conflicts_with = "cursor")]
+    summaries: bool,
 
     /// Go on with what is written meanwhile, until a signal comes.
     #[arg(long)]
@@ -89,14 +96,18 @@ fn is_broken_pipe(error: &Error) -> bool {
 }
 
 fn ship(args: &Args) -> Result<ExitCode, Error> {
+    wait_for_trail(args);
     let trail = source::open(&args.store)?.trail;
-    let cursor = cursor_of(args)?;
+    let cursor = args.cursor.as_deref().map(|name| cursor_of(args, name)).transpose()?;
     let mut patience = Patience::new(args);
     let mut sink = loop {
         match args.to.open(args.create_stream.as_deref()) {
             Ok(sink) => break sink,
             Err(error) => patience.wait(error)?,
         }
+    };
+    let Some(cursor) = cursor else {
+        return summaries(SnapshotMaker::new(trail), &mut *sink, args, &mut patience);
     };
     let mut shipper = Shipper::new(trail, cursor)?;
     let mut marked: Option<Instant> = None;
@@ -123,6 +134,45 @@ fn ship(args: &Args) -> Result<ExitCode, Error> {
     }
 }
 
+/// Ships what the trail adds up to; with --follow as often as marks.
+fn summaries(
+    mut maker: SnapshotMaker,
+    sink: &mut dyn Sink,
+    args: &Args,
+    patience: &mut Patience,
+) -> Result<ExitCode, Error> {
+    loop {
+        while let Some(snapshot) = maker.make()? {
+            let message = Message::new(snapshot.id(), snapshot.to_json()?);
+            while let Err(error) = sink.send(std::slice::from_ref(&message)) {
+                patience.wait(error)?;
+            }
+            patience.calm();
+        }
+        if !args.follow {
+            return Ok(ExitCode::SUCCESS);
+        }
+        std::thread::sleep(Duration::from_millis(args.mark_every));
+    }
+}
+
+/// A store that has decided nothing yet has no trail: who follows waits for it.
+fn wait_for_trail(args: &Args) {
+    let is_missing = || {
+        let place = &args.store;
+        args.follow && place.join("MANIFEST").exists() && !place.join("audit").is_dir()
+    };
+    if is_missing() {
+        eprintln!(
+            "oncekey: there is no trail yet: the store has decided nothing, or was not opened with \
+             Options::audit; waiting for it"
+        );
+    }
+    while is_missing() {
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
 /// Ships a batch; if there was none, says so from time to time.
 fn step(
     shipper: &mut Shipper,
@@ -142,16 +192,16 @@ fn step(
 }
 
 /// The cursor: beside the trail, unless its name says where.
-fn cursor_of(args: &Args) -> Result<Cursor, Error> {
+fn cursor_of(args: &Args, name: &str) -> Result<Cursor, Error> {
     let sink = args.to.describe();
-    if args.cursor.contains('/') {
-        let path = Path::new(&args.cursor);
-        let (directory, name) = (path.parent(), path.file_name().and_then(|name| name.to_str()));
-        let directory = directory.unwrap_or(Path::new("/"));
-        return Cursor::open(directory, name.unwrap_or_default(), &sink);
+    if name.contains('/') {
+        let path = Path::new(name);
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        return Cursor::open(directory, name, &sink);
     }
     let beside = args.store.join("audit");
-    Cursor::open(if beside.is_dir() { &beside } else { &args.store }, &args.cursor, &sink)
+    Cursor::open(if beside.is_dir() { &beside } else { &args.store }, name, &sink)
 }
 
 fn now() -> StoreTime {
