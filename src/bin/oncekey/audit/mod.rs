@@ -1,5 +1,6 @@
 //! `oncekey audit`: commands about what stores decided. One file, or folder, each.
 
+mod explain;
 mod export;
 mod judged;
 mod source;
@@ -22,6 +23,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Explain(explain::Args),
     Export(export::Args),
     Synth(synth::Args),
     Tail(tail::Args),
@@ -30,6 +32,7 @@ enum Command {
 /// Runs one of the commands.
 pub(crate) fn run(args: Args) -> ExitCode {
     match args.command {
+        Command::Explain(args) => explain::run(args),
         Command::Export(args) => export::run(args),
         Command::Synth(args) => synth::run(args),
         Command::Tail(args) => tail::run(args),
