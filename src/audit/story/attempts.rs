@@ -158,7 +158,7 @@ impl fmt::Display for Attempt {
             }
             Came::Unseen => "is known from later events alone",
         };
-        f.write_str(came)?;
+        write!(f, " {came}")?;
         if let Some(id) = self.claimed {
             write!(f, " ({id})")?;
         }
@@ -169,7 +169,7 @@ impl fmt::Display for Attempt {
             Fate::Released => "; it was given back, which says that nothing was executed",
             Fate::Dropped => "; its holder let go of it without a word",
             Fate::Unresolved => "; it was left with its effect unknown",
-            Fate::Resolved => "; somebody settled it, as what is not seen",
+            Fate::Resolved => "; somebody settled it, and the trail does not say as what",
             Fate::TakenOver => "; it was taken over",
         })?;
         if let Some(id) = self.ended {
@@ -285,6 +285,11 @@ impl Attempts {
     pub(super) fn tally(&self) -> Tally {
         let mut tally = self.past;
         self.list.iter().for_each(|attempt| tally.add(attempt));
+        // That the key was free later would say that it was settled as not executed.
+        let is_open = self.list.back().is_some_and(|last| {
+            last.fate == Fate::Resolved && !last.is_doubtful()
+        });
+        tally.doubtful += u64::from(is_open);
         tally.doubtful += u64::from(self.hidden.is_some()) + u64::from(self.stranger.is_some());
         tally
     }

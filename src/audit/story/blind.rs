@@ -49,6 +49,11 @@ pub struct BlindSpot {
 }
 
 impl BlindSpot {
+    /// Whether a process may have died in it.
+    pub(super) fn crosses_a_death(&self) -> bool {
+        self.kind == BlindKind::Missing && self.lost.is_none()
+    }
+
     /// One spot for two, and whatever is between them.
     fn merge(&mut self, later: Self) {
         self.kind = self.kind.max(later.kind);

@@ -19,8 +19,8 @@ pub enum Finding {
     Unsettled,
     /// It was executed once.
     Once,
-    /// It was executed once, if what somebody said is true: that an attempt that was given back, or
-    /// settled, had no effect, or had one.
+    /// It was executed once, if that is true which only somebody's word says: that an attempt that
+    /// was given back, or settled, had no effect; or that one that was settled so had one.
     OnceOnTrust,
     /// It may have been executed more than once.
     MaybeTwice,

@@ -74,7 +74,6 @@ pub enum Step {
 pub struct Reach {
     /// What was before is not known; `None` if the trail reaches back to the making of the store.
     pub since: Option<StoreTime>,
-    /// What comes later is not known; `None` if there is nothing later: the store was closed, or
-    /// says itself what has become of the key.
+    /// What came later is not known; `None` if the store says itself what has become of the key.
     pub until: Option<StoreTime>,
 }

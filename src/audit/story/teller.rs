@@ -74,6 +74,7 @@ pub struct Storyteller {
     /// The key's hash under each secret that is known.
     hashes: Vec<(u64, u64)>,
     horizon_ms: u64,
+    is_synced: bool,
     attempts: Attempts,
     first: Vec<Step>,
     last: VecDeque<Step>,
@@ -98,6 +99,7 @@ impl Storyteller {
         Self {
             hashes,
             horizon_ms: HORIZON_MS,
+            is_synced: true,
             attempts: Attempts::default(),
             first: Vec::new(),
             last: VecDeque::new(),
@@ -117,6 +119,16 @@ impl Storyteller {
     #[must_use]
     pub fn horizon_ms(mut self, horizon_ms: u64) -> Self {
         self.horizon_ms = horizon_ms;
+        self
+    }
+
+    /// Says that the store is one of
+    /// [`Durability::Interval`](crate::Durability::Interval): a power cut may have taken back what
+    /// clients had been told, so that a claim which is there before and after it need not have been
+    /// there all the time.
+    #[must_use]
+    pub fn may_lose_the_latest(mut self) -> Self {
+        self.is_synced = false;
         self
     }
 
@@ -151,7 +163,7 @@ impl Storyteller {
             self.step(Step::Present(present));
             self.was_asked_for = true;
         } else {
-            self.close_off(is_ended);
+            self.close_off();
         }
         let is_live = match present {
             Some(present) => present.is_running,
@@ -211,7 +223,9 @@ impl Storyteller {
             let (began, over) = spot.times;
             spot.matters = match self.anchor {
                 // Nothing but the claim that was current before and after can have counted.
-                Some(_) => !is_same,
+                Some(_) if is_same => !self.is_synced && spot.crosses_a_death(),
+                Some(_) => true,
+                None if !self.is_synced && spot.crosses_a_death() => true,
                 None if began.is_some_and(|began| known_from <= began) => false,
                 None => over.is_none_or(|over| {
                     known_from < over || known_from.ms_since(over) < self.horizon_ms
@@ -231,9 +245,12 @@ impl Storyteller {
     }
 
     /// Nothing more is known of the key.
-    fn close_off(&mut self, is_ended: bool) {
-        let last = self.before.map(|(_, at)| at);
-        self.reach.until = last.filter(|_| !is_ended);
+    fn close_off(&mut self) {
+        // Whatever came later, also after a close, the trail may not have yet, or have lost.
+        self.reach.until = self.before.map(|(_, at)| at);
+        if self.before.is_none() {
+            self.missing = None;
+        }
         for mut spot in self.pending.drain() {
             let (began, over) = spot.times;
             match self.anchor {
