@@ -3,7 +3,9 @@
 mod explain;
 mod export;
 mod judged;
+mod report;
 mod source;
+mod summed;
 mod synth;
 mod tail;
 mod window;
@@ -25,6 +27,7 @@ pub(crate) struct Args {
 enum Command {
     Explain(explain::Args),
     Export(export::Args),
+    Report(report::Args),
     Synth(synth::Args),
     Tail(tail::Args),
 }
@@ -34,6 +37,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
     match args.command {
         Command::Explain(args) => explain::run(args),
         Command::Export(args) => export::run(args),
+        Command::Report(args) => report::run(args),
         Command::Synth(args) => synth::run(args),
         Command::Tail(args) => tail::run(args),
     }
