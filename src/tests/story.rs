@@ -239,12 +239,10 @@ impl Tale {
         let holds = match conclusion.finding {
             Finding::Once => executed == 1,
             Finding::InProgress | Finding::Unsettled => executed <= 1 || !is_true,
-            Finding::OnceOnTrust => {
-                executed == 1 || !is_true || self.settled.contains(&name)
-            }
+            Finding::OnceOnTrust => executed == 1 || !is_true || self.settled.contains(&name),
             Finding::NotExecuted => executed == 0 || !is_true,
             Finding::NotSeen => executed == 0,
-            Finding::Twice => all >= 2,
+            Finding::Twice => all >= 2 || !is_true,
             Finding::MaybeTwice | Finding::Unknown => true,
         };
         if holds { Ok(()) } else { Err(format!("{executed} of {all}: {deeds:?}")) }

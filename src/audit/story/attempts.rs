@@ -286,9 +286,8 @@ impl Attempts {
         let mut tally = self.past;
         self.list.iter().for_each(|attempt| tally.add(attempt));
         // That the key was free later would say that it was settled as not executed.
-        let is_open = self.list.back().is_some_and(|last| {
-            last.fate == Fate::Resolved && !last.is_doubtful()
-        });
+        let is_open =
+            self.list.back().is_some_and(|last| last.fate == Fate::Resolved && !last.is_doubtful());
         tally.doubtful += u64::from(is_open);
         tally.doubtful += u64::from(self.hidden.is_some()) + u64::from(self.stranger.is_some());
         tally

@@ -156,6 +156,10 @@ impl Storyteller {
         if self.is_damaged {
             self.blind(BlindKind::Missing, None, None);
         }
+        if self.before.is_none() {
+            // Whatever was, its events are not here.
+            self.blind(BlindKind::Beginning, None, None);
+        }
         if let Some(present) = present {
             let is_same = self.attempts.current() == Some(present.token);
             self.anchored(is_same, present.since, present.since);
@@ -248,9 +252,6 @@ impl Storyteller {
     fn close_off(&mut self) {
         // Whatever came later, also after a close, the trail may not have yet, or have lost.
         self.reach.until = self.before.map(|(_, at)| at);
-        if self.before.is_none() {
-            self.missing = None;
-        }
         for mut spot in self.pending.drain() {
             let (began, over) = spot.times;
             match self.anchor {
@@ -262,7 +263,7 @@ impl Storyteller {
                         break;
                     }
                 }
-                None if spot.kind == BlindKind::Beginning => {
+                None if spot.kind == BlindKind::Beginning && over.is_some() => {
                     self.reach.since = over;
                     continue;
                 }

@@ -23,7 +23,8 @@ impl Allowed {
 
 /// Reads what may be missing.
 pub(super) fn allowance(text: &str) -> Result<Allowed, String> {
-    let percent = text.trim().strip_suffix('%').and_then(|digits| digits.trim().parse::<f64>().ok());
+    let percent =
+        text.trim().strip_suffix('%').and_then(|digits| digits.trim().parse::<f64>().ok());
     match percent {
         Some(percent) if (0.0..=100.0).contains(&percent) => Ok(Allowed::Part(percent / 100.0)),
         _ => Err(format!("{text:?} is no part: write 0.1% or 100%")),

@@ -71,6 +71,8 @@ impl Baseline {
             file.sync_all()?;
             fs::rename(&new, path)
         };
-        write().inspect_err(|_| drop(fs::remove_file(&new))).doing(format!("saving {}", path.display()))
+        write()
+            .inspect_err(|_| drop(fs::remove_file(&new)))
+            .doing(format!("saving {}", path.display()))
     }
 }

@@ -119,7 +119,9 @@ fn check(args: Args) -> Result<Outcome> {
         allowed = allowed.or(allowed_there);
     }
     if rules.is_empty() {
-        return Err(Failure::new("no rules: give --fail-on 'key_reuse_rate>0.1%', or --rules FILE"));
+        return Err(Failure::new(
+            "no rules: give --fail-on 'key_reuse_rate>0.1%', or --rules FILE",
+        ));
     }
     let baseline = match &args.baseline {
         None => None,

@@ -136,12 +136,13 @@ impl Rule {
         let name = name.trim();
         let figure = Report::figure_names().find(|known| *known == name);
         let figure = figure.ok_or_else(|| unknown(name))?;
-        let sign = Comparison::ALL.iter().find_map(|(sign, comparison)| {
-            Some((*comparison, rest.strip_prefix(sign)?))
-        });
+        let sign = Comparison::ALL
+            .iter()
+            .find_map(|(sign, comparison)| Some((*comparison, rest.strip_prefix(sign)?)));
         let (comparison, limit) =
             sign.ok_or_else(|| format!("{text:?}: compare with >, >=, <, <=, = or !="))?;
-        let limit = limit_of(limit.trim(), Sort::of(figure)).map_err(|why| format!("{text:?}: {why}"))?;
+        let limit =
+            limit_of(limit.trim(), Sort::of(figure)).map_err(|why| format!("{text:?}: {why}"))?;
         Ok(Self { text: text.to_owned(), figure, comparison, limit, why: None })
     }
 
@@ -181,7 +182,11 @@ fn limit_of(text: &str, sort: Sort) -> Result<Limit, String> {
         None => Ok(Limit::Times(1.0)),
         Some('*') => {
             let factor = Sort::Number.value(chars.as_str())?;
-            if factor < 0.0 { Err("a factor is not less than 0".into()) } else { Ok(Limit::Times(factor)) }
+            if factor < 0.0 {
+                Err("a factor is not less than 0".into())
+            } else {
+                Ok(Limit::Times(factor))
+            }
         }
         Some('+') => Ok(Limit::Plus(sort.value(chars.as_str())?)),
         Some('-') => Ok(Limit::Plus(-sort.value(chars.as_str())?)),
@@ -225,7 +230,12 @@ mod tests {
         for (text, figure, comparison, limit) in [
             ("key_reuse_rate>0.1%", "key_reuse_rate", Comparison::Above, Limit::Value(0.001)),
             (" late_retries > 0 ", "late_retries", Comparison::Above, Limit::Value(0.0)),
-            ("execution_p99_ms>=2.5s", "execution_p99_ms", Comparison::AtLeast, Limit::Value(2500.0)),
+            (
+                "execution_p99_ms>=2.5s",
+                "execution_p99_ms",
+                Comparison::AtLeast,
+                Limit::Value(2500.0),
+            ),
             ("ttl_999_ms > 2min", "ttl_999_ms", Comparison::Above, Limit::Value(120_000.0)),
             ("requests<1000", "requests", Comparison::Below, Limit::Value(1000.0)),
             ("ttl_covered <= 0.999", "ttl_covered", Comparison::AtMost, Limit::Value(0.999)),
@@ -233,7 +243,12 @@ mod tests {
             ("race_rate > baseline", "race_rate", Comparison::Above, Limit::Times(1.0)),
             ("race_rate>baseline*1.5", "race_rate", Comparison::Above, Limit::Times(1.5)),
             ("race_rate > baseline + 0.2%", "race_rate", Comparison::Above, Limit::Plus(0.002)),
-            ("requests_per_s < baseline * 0.5", "requests_per_s", Comparison::Below, Limit::Times(0.5)),
+            (
+                "requests_per_s < baseline * 0.5",
+                "requests_per_s",
+                Comparison::Below,
+                Limit::Times(0.5),
+            ),
         ] {
             assert_eq!(read(text), Ok((figure, comparison, limit)), "{text}");
         }

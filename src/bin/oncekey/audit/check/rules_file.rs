@@ -36,9 +36,10 @@ pub(super) fn read(path: &Path) -> Result<(Vec<Rule>, Option<Allowed>)> {
     let file: File = toml::from_str(&text).doing(doing())?;
     let wrong = |why: String| Failure::new(format!("{}: {why}", doing()));
     let listed = file.fail_on.iter().map(|text| Rule::parse(text));
-    let entries = file.rule.into_iter().map(|entry| {
-        Rule::parse(&entry.fail_on).map(|rule| Rule { why: entry.why, ..rule })
-    });
+    let entries = file
+        .rule
+        .into_iter()
+        .map(|entry| Rule::parse(&entry.fail_on).map(|rule| Rule { why: entry.why, ..rule }));
     let rules = listed.chain(entries).collect::<std::result::Result<_, _>>().map_err(wrong)?;
     let allowed = file.allow_gaps.map(|text| allowance(&text)).transpose().map_err(wrong)?;
     Ok((rules, allowed))

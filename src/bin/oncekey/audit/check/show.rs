@@ -12,7 +12,13 @@ pub(super) fn text(outcome: &Outcome) -> String {
     let mut rows = table(["", "fails if", "measured", "limit", "baseline"]);
     for judged in &outcome.rules {
         let [value, limit, baseline] = values(judged);
-        rows.add_row([word(judged.state).to_owned(), escape(&judged.rule.text), value, limit, baseline]);
+        rows.add_row([
+            word(judged.state).to_owned(),
+            escape(&judged.rule.text),
+            value,
+            limit,
+            baseline,
+        ]);
     }
     let mut text = format!("{}\n{rows}\n", window(outcome));
     for judged in outcome.rules.iter().filter(|judged| judged.state == State::Failed) {
@@ -28,8 +34,11 @@ pub(super) fn text(outcome: &Outcome) -> String {
 }
 
 pub(super) fn markdown(outcome: &Outcome) -> String {
-    let mut text = format!("### Idempotency audit: {}\n\n{}\n\n", verdict(outcome), window(outcome));
-    text.push_str("| | fails if | measured | limit | baseline |\n| --- | --- | ---: | ---: | ---: |\n");
+    let mut text =
+        format!("### Idempotency audit: {}\n\n{}\n\n", verdict(outcome), window(outcome));
+    text.push_str(
+        "| | fails if | measured | limit | baseline |\n| --- | --- | ---: | ---: | ---: |\n",
+    );
     for judged in &outcome.rules {
         let [value, limit, baseline] = values(judged);
         let sign = match judged.state {
@@ -68,7 +77,8 @@ pub(super) fn json(outcome: &Outcome) -> String {
     };
     let now = &outcome.now;
     let is_empty = outcome.events == 0;
-    let time = |ms: u64| if is_empty { Value::Null } else { json!(rfc3339(StoreTime::from_millis(ms))) };
+    let time =
+        |ms: u64| if is_empty { Value::Null } else { json!(rfc3339(StoreTime::from_millis(ms))) };
     let object = json!({
         "passed": outcome.is_passed(),
         "complete": outcome.missing.is_none(),
@@ -104,7 +114,8 @@ fn window(outcome: &Outcome) -> String {
     if *events == 0 {
         return "There are no events.".into();
     }
-    let time = |ms| rfc3339(StoreTime::from_millis(ms)).unwrap_or_else(|| format!("{ms} ms after 1970"));
+    let time =
+        |ms| rfc3339(StoreTime::from_millis(ms)).unwrap_or_else(|| format!("{ms} ms after 1970"));
     format!(
         "{events} events, {requests} requests, from {} to {}.",
         time(now.from_ms),

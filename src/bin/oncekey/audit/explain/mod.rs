@@ -68,6 +68,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SPAN", default_value = "24h", value_parser = window::span_ms)]
     horizon: u64,
 
+    /// The store is one of Durability::Interval: a power cut may have taken back what clients had
+    /// been told, so that a claim which is there before and after it need not have been there all
+    /// the time.
+    #[arg(long)]
+    interval: bool,
+
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -109,12 +115,6 @@ pub(crate) fn run(args: Args) -> ExitCode {
     conclude(print(shown), ExitCode::from(code))
 }
 
-impl Colour {
-    fn paint(self) -> Paint {
-        Paint::new(self)
-    }
-}
-
 fn tell(args: &Args) -> Result<Told, Error> {
     let wrong = || Error::new(ErrorKind::InvalidInput, "the scope and the key must be UTF-8");
     let scope = args.scope.to_str().ok_or_else(wrong)?;
@@ -139,7 +139,7 @@ fn tell_of(
     hashers: &mut Vec<KeyHasher>,
 ) -> Result<Told, Error> {
     let (scope, key) = (Scope::new(scope)?, Key::new(key)?);
-    let Source { store, trail } = source::open(&args.place)?;
+    let Source { store, trail, .. } = source::open(&args.place)?;
     let inspector = store.as_deref().map(Inspector::open).transpose()?;
     if let Some(inspector) = &inspector {
         hashers.push(inspector.key_hasher()?);
@@ -154,6 +154,9 @@ fn tell_of(
     let hashes: Vec<_> =
         hashers.iter().map(|hasher| (hasher.key_id(), hasher.hash(&scope, &key))).collect();
     let mut teller = Storyteller::new(hashes.clone()).horizon_ms(args.horizon);
+    if args.interval {
+        teller = teller.may_lose_the_latest();
+    }
     let mut other_secrets = BTreeSet::new();
     let mut judged = Judged::new(trail);
     let (mut any, mut known) = (false, false);
