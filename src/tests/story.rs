@@ -237,7 +237,8 @@ impl Tale {
         let all = deeds.iter().filter(|deed| deed.is_executed).count();
         let is_true = !self.lies.contains(&name);
         let holds = match conclusion.finding {
-            Finding::Once => executed == 1,
+            // An operator's word may be all that is left of how it ended.
+            Finding::Once => executed == 1 || (executed == 0 && !is_true),
             Finding::InProgress | Finding::Unsettled => executed <= 1 || !is_true,
             Finding::OnceOnTrust => executed == 1 || !is_true || self.settled.contains(&name),
             Finding::NotExecuted => executed == 0 || !is_true,

@@ -190,7 +190,8 @@ pub(super) struct Attempts {
     past: Tally,
     /// Whether there must have been one before one that is seen, which may have been executed; and
     /// the event that says so.
-    hidden: Option<Option<EventId>>,
+    is_hidden: bool,
+    hidden_said_by: Option<EventId>,
     /// A holder came back of a claim that is not seen.
     stranger: Option<EventId>,
     /// Whether the last record was forgotten.
@@ -256,7 +257,7 @@ impl Attempts {
     pub(super) fn take_present(&mut self, token: Token, number: u32, fate: Fate) {
         self.see(token, number, Came::Unseen, None);
         if fate != Fate::Open {
-            self.settle(token, fate, None);
+            self.settle(token, fate, None, false);
         }
     }
 
@@ -274,8 +275,8 @@ impl Attempts {
     }
 
     /// Whether an attempt must have been that is not seen, and what says so.
-    pub(super) fn hidden(&self) -> Option<Option<EventId>> {
-        self.hidden
+    pub(super) fn hidden(&self) -> (bool, Option<EventId>) {
+        (self.is_hidden, self.hidden_said_by)
     }
 
     pub(super) fn stranger(&self) -> Option<EventId> {
@@ -289,7 +290,7 @@ impl Attempts {
         let is_open =
             self.list.back().is_some_and(|last| last.fate == Fate::Resolved && !last.is_doubtful());
         tally.doubtful += u64::from(is_open);
-        tally.doubtful += u64::from(self.hidden.is_some()) + u64::from(self.stranger.is_some());
+        tally.doubtful += u64::from(self.is_hidden) + u64::from(self.stranger.is_some());
         tally
     }
 
@@ -357,7 +358,7 @@ impl Attempts {
             Some(last) if last.number.saturating_add(1) == number && !last.is_over() => {
                 (last.fate, last.ended) = (Fate::TakenOver, id);
             }
-            _ => self.hidden = self.hidden.or(Some(id)),
+            _ => self.hide(id),
         }
     }
 
@@ -371,7 +372,13 @@ impl Attempts {
             last.fate != Fate::Released
         });
         if !is_accounted {
-            self.hidden = self.hidden.or(Some(id));
+            self.hide(id);
+        }
+    }
+
+    fn hide(&mut self, said_by: Option<EventId>) {
+        if !std::mem::replace(&mut self.is_hidden, true) {
+            self.hidden_said_by = said_by;
         }
     }
 
@@ -383,10 +390,12 @@ impl Attempts {
 
     fn end(&mut self, token: Token, event: &Event, fate: Fate) {
         self.see(token, event.attempt, Came::Unseen, Some(event.id));
-        self.settle(token, fate, Some(event.id));
+        let is_told = event.kind == EventKind::Completed;
+        self.settle(token, fate, Some(event.id), is_told);
     }
 
-    fn settle(&mut self, token: Token, fate: Fate, id: Option<EventId>) {
+    /// Notes what became of a claim; `is_told`: its holder said so itself.
+    fn settle(&mut self, token: Token, fate: Fate, id: Option<EventId>, is_told: bool) {
         let Some(attempt) = self.list.iter_mut().find(|attempt| attempt.token == token) else {
             return;
         };
@@ -397,7 +406,9 @@ impl Attempts {
         if attempt.fate == Fate::Resolved && fate != Fate::Completed {
             return;
         }
-        attempt.settled = attempt.fate == Fate::Resolved;
+        // It was left with its effect unknown, and is a record later: somebody said that it was one.
+        let is_unclear = matches!(attempt.fate, Fate::Resolved | Fate::Unresolved);
+        attempt.settled = is_unclear && fate == Fate::Completed && !is_told;
         (attempt.fate, attempt.ended) = (fate, id.or(attempt.ended));
     }
 

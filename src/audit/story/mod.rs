@@ -45,9 +45,11 @@ pub struct Story {
     pub steps_left_out: u64,
     /// Its claims, in order. Of very many only the last are kept, and those that count.
     pub attempts: Vec<Attempt>,
-    /// There must have been an attempt before one of these which is not seen, and may have been
-    /// executed; and which event says so.
-    pub hidden_before: Option<Option<EventId>>,
+    /// Whether there must have been an attempt before one of these that is not seen, and may have
+    /// been executed.
+    pub has_hidden: bool,
+    /// Which event says so.
+    pub hidden_said_by: Option<EventId>,
     /// A holder came back (this event says so) of a claim that is not seen.
     pub stranger: Option<EventId>,
     /// What it comes to.

@@ -176,14 +176,15 @@ impl Storyteller {
         let apparent = Finding::of(&self.attempts, self.was_asked_for, is_live);
         let tally = self.attempts.tally();
         let conclusion = Conclusion::new(apparent, self.reach, self.missing, tally);
-        let hidden = (self.attempts.hidden(), self.attempts.stranger());
+        let (has_hidden, hidden_said_by) = self.attempts.hidden();
         let mut steps = self.first;
         steps.extend(self.last);
         Story {
             steps,
             steps_left_out: self.left_out,
-            hidden_before: hidden.0.is_some().then(|| hidden.0.flatten()),
-            stranger: hidden.1,
+            has_hidden,
+            hidden_said_by,
+            stranger: self.attempts.stranger(),
             attempts: self.attempts.into_list(),
             conclusion,
         }

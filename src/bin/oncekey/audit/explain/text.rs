@@ -69,15 +69,14 @@ fn push_step(lines: &mut Vec<String>, step: &Step, told: &Told, paint: Paint) {
 }
 
 fn push_attempts(lines: &mut Vec<String>, story: &Story) {
-    if story.attempts.is_empty() && story.hidden_before.is_none() {
+    if story.attempts.is_empty() && !story.has_hidden {
         return;
     }
     lines.extend([String::new(), "Claims:".into()]);
-    if let Some(id) = story.hidden_before {
-        let said = id.map_or_else(String::new, |id| format!(" (its {id} says so)", id = id));
-        lines.push(format!(
-            "- one that is not seen, before one of these: nothing says how it ended{said}"
-        ));
+    if story.has_hidden {
+        let said_by =
+            story.hidden_said_by.map_or_else(String::new, |id| format!(" ({id} says so)"));
+        lines.push(format!("- one that is not seen{said_by}: nothing says how it ended"));
     }
     let skip = story.attempts.len().saturating_sub(LISTED);
     if skip > 0 {
