@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use oncekey::audit::Audit;
-use oncekey::{Outcome, StoredResponse};
+use oncekey::{Key, Outcome, Scope, Store, StoredResponse};
 use serde_json::Value;
 
 use crate::world::{
@@ -17,6 +17,11 @@ fn finding(store: &str, key: &str, more: &[&str]) -> (String, i32) {
     let output = run(&args);
     let story: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     (story["conclusion"]["finding"].as_str().expect("a finding").to_owned(), code(&output))
+}
+
+fn forget(store: &Store, key: &str) {
+    let (scope, key) = (Scope::new("acct_42").expect("good"), Key::new(key).expect("good"));
+    assert!(store.forget(&scope, &key).wait().expect("forgotten"));
 }
 
 #[test]
@@ -79,8 +84,7 @@ fn what_may_have_been_executed_twice_is_said_and_why() {
     drop(slow);
     // Executed, forgotten, and executed again.
     execute(&store, "forgotten");
-    let request = request("forgotten", "ios");
-    store.forget(request.scope(), request.key()).wait().expect("forgotten");
+    forget(&store, "forgotten");
     execute(&store, "forgotten");
     // Given back, and executed.
     claim(&store, "released").release().wait().expect("released");
@@ -143,8 +147,7 @@ fn what_a_changed_secret_hides_is_not_called_once() {
     close(store);
     let store = reopen(&path, plain().secret([7; 16]));
     execute(&store, "b");
-    let request = request("b", "ios");
-    store.forget(request.scope(), request.key()).wait().expect("forgotten");
+    forget(&store, "b");
     close(store);
     assert_eq!(finding(text(&path), "a", &[]), ("once".into(), 0), "its record is still there");
     let (found, code) = finding(text(&path), "b", &[]);

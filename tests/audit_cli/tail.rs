@@ -1,6 +1,7 @@
 //! `oncekey audit tail`.
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::world::{
@@ -51,6 +52,14 @@ fn sorts_of_events_may_be_asked_for() {
     assert!(told.contains("suspicious_replay"), "{told}");
 }
 
+/// Waits until a live store has begun its trail.
+fn wait_for_trail(path: &Path) {
+    let first = path.join("audit/trail-0000000001");
+    while !first.exists() {
+        std::thread::yield_now();
+    }
+}
+
 fn follow(path: &str, more: &[&str]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_oncekey"));
     command.args(["audit", "tail", path, "--follow", "--json"]).args(more);
@@ -61,6 +70,8 @@ fn follow(path: &str, more: &[&str]) -> Child {
 fn a_live_trail_is_followed_to_its_end() {
     let dir = tempfile::tempdir().expect("a directory");
     let (store, path) = create(dir.path(), plain());
+    execute(&store, "a");
+    wait_for_trail(&path);
     let mut child = follow(text(&path), &[]);
     let mut output = BufReader::new(child.stdout.take().expect("piped"));
     let mut next = || {
@@ -92,6 +103,7 @@ fn a_signal_ends_it_and_a_reopened_store_is_followed_if_asked() {
     let dir = tempfile::tempdir().expect("a directory");
     let (store, path) = create(dir.path(), plain());
     execute(&store, "a");
+    wait_for_trail(&path);
     let mut child = follow(text(&path), &["--reopen"]);
     let mut output = BufReader::new(child.stdout.take().expect("piped"));
     let mut seen = Vec::new();

@@ -240,6 +240,8 @@ impl Attempts {
             Dropped => self.end(token, event, Fate::Dropped),
             LeftUnresolved | MetUnresolved => self.end(token, event, Fate::Unresolved),
             Resolved => self.end(token, event, Fate::Resolved),
+            // A claim whose owner had gone may be forgotten, too, and was nobody's record.
+            Forgotten if event.age_ms.is_none() => self.end(token, event, Fate::Dropped),
             // What is replayed, or forgotten, is a record.
             Replayed | Waited | Forgotten => self.end(token, event, Fate::Completed),
             StaleHolder => self.came_back(token, event.id),

@@ -360,7 +360,8 @@ fn known_from(event: &Event) -> Option<StoreTime> {
     let ms = match event.kind {
         Claimed | TakenOver | LateRetry => Some(0),
         Completed | Released | Dropped | LeftUnresolved | Resolved => event.duration_ms,
-        Replayed | Waited | Forgotten | InFlight | Mismatch | MetUnresolved => event.age_ms,
+        Forgotten => event.age_ms.or(event.duration_ms),
+        Replayed | Waited | InFlight | Mismatch | MetUnresolved => event.age_ms,
         _ => return None,
     };
     let at_ms = event.at.as_millis();

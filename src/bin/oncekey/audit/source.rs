@@ -29,7 +29,7 @@ pub(crate) fn open(place: &Path) -> Result<Source, Error> {
     if is_store {
         return wrong(
             "is a store without an audit trail: was it opened with Options::audit? It is off \
-             unless asked for",
+             unless asked for, and begins with the first decision",
         );
     }
     if !place.exists() {

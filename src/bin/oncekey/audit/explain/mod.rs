@@ -106,8 +106,10 @@ pub(crate) fn run(args: Args) -> ExitCode {
              cannot be told: give it with --secret-file"
         );
     }
-    let shown =
-        if args.json { json::object(&told) } else { text::story(&told, args.color.paint()) };
+    let shown = match args.json {
+        true => json::object(&told),
+        false => text::story(&told, Paint::new(args.color)),
+    };
     let code = match told.story.conclusion.finding {
         Finding::Once | Finding::OnceOnTrust | Finding::NotExecuted | Finding::InProgress => 0,
         _ => 1,

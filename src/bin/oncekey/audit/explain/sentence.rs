@@ -52,6 +52,9 @@ pub(super) fn of_event(event: &Event, trail: &Trail) -> String {
         Released => format!("{claim} was given back{took}: nothing was executed, its holder says"),
         Dropped => format!("the holder of {claim} let go of it{took} without saying what it did"),
         StaleHolder => format!("the holder of {claim} came back after that was over: refused"),
+        Forgotten if event.age_ms.is_none() => {
+            format!("{claim}, whose owner had gone, was forgotten on request{took}")
+        }
         Forgotten => {
             format!("the record of {claim}, completed {age} before, was forgotten on request")
         }
