@@ -29,6 +29,7 @@
 //! - `http`: a tower layer that gives an HTTP service idempotency keys (the module `http`).
 //! - `metrics`: counters, gauges and histograms through the `metrics` facade; `tracing`: events
 //!   through the `tracing` facade. `docs/metrics.md` in the repository lists both.
+//! - `report`: what an audit trail adds up to (the module `audit::report`).
 //! - `synth`: labelled traffic, to measure the verdicts of the [`audit`] on (the module
 //!   `audit::synth`).
 //! - `cli`: the `oncekey` program.

@@ -36,6 +36,7 @@ const DOCUMENTS: [&str; 16] = [
     "docs/http.md",
     "docs/metrics.md",
     "docs/proxy.md",
+    "docs/reports.md",
     "docs/testing.md",
     "docs/verdicts.md",
 ];

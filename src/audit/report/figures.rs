@@ -358,8 +358,11 @@ pub struct TrustReport {
     pub listed_damage: Vec<String>,
 }
 
-/// The figures that rules may be made of, with what they mean.
-const FIGURES: [(&str, fn(&Report) -> Option<f64>); 40] = [
+/// How a figure is made of a report.
+type Figure = fn(&Report) -> Option<f64>;
+
+/// The figures that rules may be made of.
+const FIGURES: [(&str, Figure); 40] = [
     ("events", |r| Some(r.totals.events as f64)),
     ("requests", |r| Some(r.totals.requests as f64)),
     ("keys", |r| Some(r.totals.keys as f64)),

@@ -144,13 +144,12 @@ impl<const N: usize, const MAX: usize> TryFrom<Stored> for Timeline<N, MAX> {
     fn try_from(stored: Stored) -> Result<Self, Self::Error> {
         let power = stored.bucket_ms.trailing_zeros();
         let len = stored.counts.len() as u64;
+        let last = (stored.first_ms >> power).checked_add(len.saturating_sub(1));
         let is_sound = stored.bucket_ms.is_power_of_two()
             && power >= FINEST
             && len <= MAX as u64
-            && stored.first_ms % stored.bucket_ms == 0
-            && (stored.first_ms >> power).checked_add(len).is_some_and(|end| {
-                end.checked_mul(stored.bucket_ms).is_some() || end << power == 0
-            });
+            && stored.first_ms.is_multiple_of(stored.bucket_ms)
+            && last.is_some_and(|last| last <= u64::MAX >> power);
         let counts: Option<Vec<[u64; N]>> =
             stored.counts.into_iter().map(|counts| counts.try_into().ok()).collect();
         match counts.filter(|_| is_sound) {

@@ -18,6 +18,8 @@ const REMEMBERED_MS: u64 = 86_400_000;
 const ENOUGH_BEYOND: u64 = 30;
 /// The tail is fitted to this part of the retries; a smaller one is too few of them.
 const TAIL_PART: f64 = 0.05;
+/// A tail is continued so many times as far as can be seen, and no farther.
+const FARTHEST: f64 = 2.0;
 /// Ages at which fewer than this part of the records were in sight are not believed.
 const LEAST_SIGHT: f64 = 0.02;
 
@@ -66,6 +68,8 @@ pub struct TtlLevel {
     pub part: f64,
     /// The TTL.
     pub ttl_ms: u64,
+    /// Whether it is only known to be this or longer: so long that it would be a guess.
+    pub is_at_least: bool,
     /// Between these it is in 19 of 20 cases, from the number of retries alone; `None` where they
     /// do not suffice to say.
     pub low_ms: Option<u64>,
@@ -233,6 +237,10 @@ impl Weighed {
             }
             _ => self.age_at(target),
         };
+        let horizon = self.horizon_ms as f64;
+        let is_near = value <= horizon * FARTHEST;
+        let is_at_least = !is_seen && (tail.is_none() || !is_near);
+        let value = if is_at_least { horizon } else { value };
         let later = self.steps.iter().filter(|(age, _, _)| *age > value);
         let seen_beyond = later.map(|(_, count, _)| count).sum();
         let deviation = 1.96 * (part * (1.0 - part) / self.count.max(1) as f64).sqrt();
@@ -241,7 +249,9 @@ impl Weighed {
             (is_seen && part < 1.0 && target <= self.sum).then(|| self.age_at(target) as u64)
         };
         let (low_ms, high_ms) = (bound(part - deviation), bound(part + deviation));
-        let why = if !is_seen {
+        let why = if is_at_least {
+            Some("it is so far beyond what can be seen that it is not known".to_owned())
+        } else if !is_seen {
             Some("it is beyond what can be seen, and continued from the tail before it".to_owned())
         } else if beyond / total > (1.0 - part) / 2.0 {
             Some("much of what it rests on is beyond what can be seen".to_owned())
@@ -251,7 +261,8 @@ impl Weighed {
             None
         };
         let ttl_ms = value.max(0.0).ceil() as u64;
-        TtlLevel { part, ttl_ms, low_ms, high_ms, seen_beyond, is_trusted: why.is_none(), why }
+        let is_trusted = why.is_none();
+        TtlLevel { part, ttl_ms, is_at_least, low_ms, high_ms, seen_beyond, is_trusted, why }
     }
 
     /// At most a hundred points of the curve, at even steps of their logarithm.

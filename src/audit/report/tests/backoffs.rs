@@ -5,6 +5,9 @@ use crate::audit::report::Policy;
 use crate::audit::report::backoff::Gaps;
 use crate::audit::report::tries::Tries;
 
+/// The wait before a retry of this number, after the wait before it.
+type Wait = Box<dyn Fn(i32, f64, &mut Dice) -> f64>;
+
 /// Six retries of each of 500 keys, whose waits a policy draws from the retry's number and the
 /// wait before it; with a network that takes 5 to 40 ms.
 fn inferred(wait_ms: impl Fn(i32, f64, &mut Dice) -> f64) -> crate::audit::report::Backoff {
@@ -28,7 +31,7 @@ fn inferred(wait_ms: impl Fn(i32, f64, &mut Dice) -> f64) -> crate::audit::repor
 #[test]
 fn known_policies_are_recognized() {
     let twice = |number: i32| 1000.0 * 2_f64.powi(number);
-    let cases: [(Policy, Option<f64>, Box<dyn Fn(i32, f64, &mut Dice) -> f64>); 8] = [
+    let cases: [(Policy, Option<f64>, Wait); 8] = [
         (Policy::Immediate, None, Box::new(|_, _, _| 0.0)),
         (Policy::Fixed, Some(1.0), Box::new(|_, _, _| 500.0)),
         (Policy::Random, Some(1.0), Box::new(|_, _, dice| dice.unit() * 5000.0)),

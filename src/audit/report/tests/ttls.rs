@@ -177,7 +177,9 @@ fn beyond_the_horizon_nothing_is_promised() {
     assert_eq!(advice.horizon_ms, 12 * HOUR_MS as u64);
     // e^-3 of them are beyond.
     assert!((advice.beyond_horizon - 0.0498).abs() < 0.01, "{advice:?}");
+    check("continued", &advice, &[0.99], exponential(mean));
+    assert!(advice.levels.iter().all(|level| !level.is_trusted && level.why.is_some()));
+    // What is more than twice as far away as can be seen is not guessed at.
     let level = &advice.levels[1];
-    assert!(!level.is_trusted && level.why.is_some(), "{level:?}");
-    check("continued", &advice, &[0.999], |part| exponential(mean)(part));
+    assert!(level.is_at_least && level.ttl_ms == advice.horizon_ms, "{level:?}");
 }

@@ -97,7 +97,7 @@ pub(super) fn stacked(
     }
     let most = below.iter().copied().fold(0.0, f64::max).max(1.0);
     let mut svg = begin(caption, height);
-    grid(&mut svg, height, most, |value| short(value));
+    grid(&mut svg, height, most, short);
     let inner = height - TOP - BOTTOM;
     let y_of = |value: f64| TOP + inner * (1.0 - value / most);
     // One bucket is one bar, without gaps between them.
@@ -164,25 +164,34 @@ pub(super) fn curve(
     svg
 }
 
+/// A bar with its name and its number.
+#[derive(Debug)]
+pub(super) struct Bar {
+    pub(super) name: String,
+    /// Which of the style's colours, from 1.
+    pub(super) colour: usize,
+    pub(super) value: f64,
+    pub(super) label: String,
+}
+
 /// Bars from the left, one a line, each with its number.
-pub(super) fn bars(caption: Caption<'_>, bars: &[(String, f64, String)]) -> String {
+pub(super) fn bars(caption: Caption<'_>, bars: &[Bar]) -> String {
     const LINE: f64 = 26.0;
     const NAMES: f64 = 170.0;
     const NUMBERS: f64 = 150.0;
-    let most = bars.iter().map(|(_, value, _)| *value).fold(0.0, f64::max).max(1e-300);
+    let most = bars.iter().map(|bar| bar.value).fold(0.0, f64::max).max(1e-300);
     let mut svg = begin(caption, LINE * bars.len() as f64 + 6.0);
-    for (number, (name, value, label)) in bars.iter().enumerate() {
+    for (number, Bar { name, colour, value, label }) in bars.iter().enumerate() {
         let y = LINE * number as f64 + 4.0;
         let width = ((WIDTH - NAMES - NUMBERS) * value / most).max(1.0);
         let _ = write!(
             svg,
             "<text class=\"note\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\
-             <rect class=\"c{}\" x=\"{NAMES}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"18\" \
+             <rect class=\"c{colour}\" x=\"{NAMES}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"18\" \
              rx=\"2\"/><text class=\"axis\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
             NAMES - 8.0,
             y + 13.5,
             text(name),
-            number % 8 + 1,
             NAMES + width + 6.0,
             y + 13.5,
             text(label),

@@ -4,6 +4,7 @@ use oncekey::audit::report::Report;
 use serde::Serialize;
 
 use crate::audit::summed::Records;
+use crate::audit::words::span;
 use crate::size::estimate::{Class, Load};
 
 /// What is assumed where no record was seen.
@@ -18,6 +19,8 @@ pub(super) struct Cost {
     /// `present`, or the part of the retries that it covers.
     pub(super) what: String,
     pub(super) ttl_ms: u64,
+    /// Whether it is only known to be this or longer.
+    pub(super) is_at_least: bool,
     /// Records at a time.
     pub(super) records: u64,
     pub(super) disk_bytes: u64,
@@ -46,20 +49,20 @@ impl Costs {
             ttls: Vec::new(),
         };
         let Some(ttl) = &report.ttl else { return costs };
-        let levels = ttl.levels.iter().map(|level| (percent(level.part), level.ttl_ms));
-        let mut ttls: Vec<(String, u64)> = levels.collect();
+        let levels = ttl.levels.iter();
+        let mut ttls: Vec<(String, u64, bool)> =
+            levels.map(|level| (percent(level.part), level.ttl_ms, level.is_at_least)).collect();
         if let Some(present_ms) = ttl.ttl_ms {
-            ttls.push(("half the present".into(), present_ms / 2));
-            ttls.push(("present".into(), present_ms));
-            ttls.push(("twice the present".into(), present_ms.saturating_mul(2)));
+            ttls.push(("half the present".into(), present_ms / 2, false));
+            ttls.push(("present".into(), present_ms, false));
+            ttls.push(("twice the present".into(), present_ms.saturating_mul(2), false));
         }
-        ttls.sort_by_key(|(_, ttl_ms)| *ttl_ms);
-        costs.ttls =
-            ttls.into_iter().map(|(what, ttl_ms)| costs.of(&records, what, ttl_ms)).collect();
+        ttls.sort_by_key(|(_, ttl_ms, _)| *ttl_ms);
+        costs.ttls = ttls.into_iter().map(|ttl| costs.of(&records, ttl)).collect();
         costs
     }
 
-    fn of(&self, records: &Records, what: String, ttl_ms: u64) -> Cost {
+    fn of(&self, records: &Records, (what, ttl_ms, is_at_least): (String, u64, bool)) -> Cost {
         let load = Load {
             requests_per_s: self.completed_per_s,
             classes: vec![Class { ttl_s: ttl_ms as f64 / 1000.0, share: 1.0 }],
@@ -74,10 +77,19 @@ impl Costs {
         Cost {
             what,
             ttl_ms,
+            is_at_least,
             records: estimate.records as u64,
             disk_bytes: estimate.disk_bytes as u64,
             memory_bytes: estimate.index_bytes as u64,
         }
+    }
+}
+
+impl Cost {
+    /// The TTL as it is said.
+    pub(super) fn ttl(&self) -> String {
+        let at_least = if self.is_at_least { "over " } else { "" };
+        format!("{at_least}{}", span(self.ttl_ms))
     }
 }
 

@@ -5,17 +5,19 @@
 
 use std::fmt::Write as _;
 
-use oncekey::audit::report::{Grade, Report, SpreadReport};
+use oncekey::audit::report::{ClientReport, Grade, Report, SpreadReport};
 
 use super::Shown;
-use super::chart::{self, Caption, Series};
+use super::chart::{self, Bar, Caption, Series};
 use super::costs::percent;
 use super::say;
 use crate::words::{escape, size};
 
 const STYLE: &str = include_str!("style.css");
 /// Rows of a table.
-const ROWS: usize = 50;
+const ROWS: usize = 25;
+/// Clients and operations with key reuse.
+const PAIRS: usize = 20;
 /// The page may load nothing, and run nothing.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
@@ -88,7 +90,7 @@ fn rows(page: &mut String, caption: &str, heads: &[&str], rows: &[Vec<String>]) 
     page.push_str("</table></div>\n");
     if rows.len() > ROWS {
         let more = rows.len() - ROWS;
-        let _ = write!(page, "<p class=\"soft\">{more} more are in --format json.</p>\n");
+        let _ = writeln!(page, "<p class=\"soft\">{more} more are in --format json.</p>");
     }
 }
 
@@ -99,10 +101,10 @@ fn head(page: &mut String, shown: &Shown) {
     let from = shown.from.as_deref().unwrap_or("-");
     let to = shown.to.as_deref().unwrap_or("-");
     let class = if report.trust.is_whole { "good" } else { "bad" };
-    let _ = write!(
+    let _ = writeln!(
         page,
         "<h1>Idempotency audit</h1>\n<p class=\"soft\"><code>{}</code><br>{} to {} ({span})</p>\n\
-         <p class=\"{class}\">How far to trust it: {}.</p>\n",
+         <p class=\"{class}\">How far to trust it: {}.</p>",
         text(&shown.source),
         text(from),
         text(to),
@@ -160,7 +162,7 @@ fn over_time(page: &mut String, report: &Report) {
     page.push_str("<h2>Over time</h2>\n");
     let requests = [Series { name: "requests", colour: 1, values: of("requests") }];
     let caption = Caption { id: "requests", title: "Requests", words: &words };
-    let _ = write!(page, "<p>Requests, {bucket} a bar</p>\n");
+    let _ = writeln!(page, "<p>Requests, {bucket} a bar</p>");
     page.push_str(&chart::stacked(caption, &requests, &labels, 150.0));
     let series: Vec<Series<'_>> = DRAWN
         .iter()
@@ -180,17 +182,34 @@ fn over_time(page: &mut String, report: &Report) {
     page.push_str(&chart::stacked(caption, &series, &labels, 190.0));
 }
 
+/// The same colour that a verdict has over time.
+fn colour(verdict: &str) -> usize {
+    match verdict {
+        "legitimate_retry" => 3,
+        "race" => 2,
+        "key_reuse" => 4,
+        "late_retry" => 6,
+        "suspicious_replay" => 5,
+        "automation_loop" => 8,
+        "stale_holder" => 7,
+        _ => 1,
+    }
+}
+
 fn verdicts(page: &mut String, report: &Report) {
     page.push_str("<h2>Verdicts</h2>\n");
-    let bars: Vec<(String, f64, String)> = report
+    let bars: Vec<Bar> = report
         .verdicts
         .iter()
-        .map(|verdict| {
-            let label = format!("{} ({})", say::count(verdict.count), say::part(verdict.rate));
-            (verdict.verdict.replace('_', " "), verdict.count as f64, label)
+        .map(|verdict| Bar {
+            name: verdict.verdict.replace('_', " "),
+            colour: colour(verdict.verdict),
+            value: verdict.count as f64,
+            label: format!("{} ({})", say::count(verdict.count), say::part(verdict.rate)),
         })
         .collect();
-    let words = bars.iter().map(|(name, _, label)| format!("{name}: {label}.")).collect::<Vec<_>>();
+    let words: Vec<String> =
+        bars.iter().map(|bar| format!("{}: {}.", bar.name, bar.label)).collect();
     let words = words.join(" ");
     let caption = Caption { id: "verdicts", title: "What the collisions were", words: &words };
     page.push_str(&chart::bars(caption, &bars));
@@ -224,6 +243,7 @@ fn reuse(page: &mut String, report: &Report) {
     let table: Vec<Vec<String>> = report
         .key_reuse
         .iter()
+        .take(PAIRS)
         .map(|pair| {
             let parts: Vec<f64> = pair
                 .trend
@@ -260,7 +280,7 @@ fn ttl(page: &mut String, shown: &Shown) {
     let words: Vec<&str> = marks.iter().map(|(_, label)| label.as_str()).collect();
     let words = words.join("; ");
     let title = "Retries that came by then, by the age of the record";
-    let _ = write!(page, "<p>{title}</p>\n");
+    let _ = writeln!(page, "<p>{title}</p>");
     let caption = Caption { id: "ttl", title, words: &words };
     page.push_str(&chart::curve(caption, &advice.curve, &marks, &say::span, 220.0));
     let table: Vec<Vec<String>> = shown
@@ -280,7 +300,7 @@ fn ttl(page: &mut String, shown: &Shown) {
             };
             vec![
                 text(&cost.what),
-                say::span(cost.ttl_ms),
+                cost.ttl(),
                 between.map_or(String::new(), |(low, high)| {
                     format!("{} – {}", say::span(low), say::span(high))
                 }),
@@ -298,15 +318,15 @@ fn ttl(page: &mut String, shown: &Shown) {
     let covered = advice.covered.map_or(String::new(), |part| {
         format!("The present TTL covers {} of the retries. ", percent(part))
     });
-    let _ = write!(
+    let _ = writeln!(
         page,
-        "<p>{covered}{} replays and {} late retries were seen, up to {} old.</p>\n",
+        "<p>{covered}{} replays and {} late retries were seen, up to {} old.</p>",
         say::count(advice.replayed),
         say::count(advice.late),
         say::span(advice.horizon_ms)
     );
     for limit in &advice.limits {
-        let _ = write!(page, "<p class=\"soft\">{}</p>\n", text(limit));
+        let _ = writeln!(page, "<p class=\"soft\">{}</p>", text(limit));
     }
 }
 
@@ -332,16 +352,17 @@ fn clients(page: &mut String, report: &Report) {
     rows(page, "The busiest clients, and how they wait before they try again", &heads, &table);
     if report.other_clients.folded > 0 {
         let requests = say::count(report.other_clients.requests);
-        let _ = write!(page, "<p>{requests} requests are of clients not kept by themselves.</p>\n");
+        let _ = writeln!(page, "<p>{requests} requests are of clients not kept by themselves.</p>");
     }
 }
 
 fn keys(page: &mut String, report: &Report) {
     page.push_str("<h2>Quality of keys</h2>\n");
-    let table: Vec<Vec<String>> = report
-        .clients
+    let is_known = |client: &&ClientReport| client.key_quality.grade != Grade::Unknown;
+    let mut known: Vec<&ClientReport> = report.clients.iter().filter(is_known).collect();
+    known.sort_by_key(|client| std::cmp::Reverse(client.key_quality.grade));
+    let table: Vec<Vec<String>> = known
         .iter()
-        .filter(|client| client.key_quality.keys > 0)
         .map(|client| {
             let quality = &client.key_quality;
             let formats: Vec<&str> = quality.formats.keys().map(String::as_str).collect();
@@ -369,6 +390,11 @@ fn keys(page: &mut String, report: &Report) {
     let heads =
         ["client", "quality", "formats", "#length", "#bits of chance", "#two equal in a year"];
     rows(page, "What can be seen of keys: at most so much chance is in them", &heads, &table);
+    let unknown = report.clients.len() - known.len();
+    if unknown > 0 {
+        let _ =
+            writeln!(page, "<p class=\"soft\">Of {unknown} clients too few keys were seen.</p>");
+    }
 }
 
 fn times(page: &mut String, report: &Report) {
@@ -396,10 +422,10 @@ fn times(page: &mut String, report: &Report) {
 
 fn claims(page: &mut String, report: &Report) {
     let open = &report.open_claims;
-    let _ = write!(
+    let _ = writeln!(
         page,
         "<h2>Open claims</h2>\n<p>{} in flight, {} of them stuck (open for over {}); {} abandoned; \
-         {} unresolved.{}</p>\n",
+         {} unresolved.{}</p>",
         open.in_flight,
         open.stuck,
         say::span(open.stuck_after_ms),

@@ -107,7 +107,8 @@ pub(super) fn quality(quality: &KeyQuality) -> String {
         let most = quality.formats.iter().max_by_key(|(_, count)| **count);
         return format!("{grade} ({})", most.map_or("", |(format, _)| format));
     }
-    format!("{grade}: {}", quality.findings.join(", ")).replace('_', " ")
+    let but = if quality.grade == Grade::Good { ", but" } else { ":" };
+    format!("{grade}{but} {}", quality.findings.join(", ")).replace('_', " ")
 }
 
 /// A chance, in words where digits say nothing.

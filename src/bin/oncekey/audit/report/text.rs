@@ -201,7 +201,7 @@ fn levels(shown: &Shown, advice: &TtlAdvice) -> Table {
         let trusted = level.map_or("", |level| if level.is_trusted { "yes" } else { "NO" });
         rows.add_row([
             cost.what.clone(),
-            say::span(cost.ttl_ms),
+            cost.ttl(),
             between.map_or(String::new(), |(low, high)| {
                 format!("{} - {}", say::span(low), say::span(high))
             }),
