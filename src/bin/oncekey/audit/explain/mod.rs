@@ -18,7 +18,7 @@ use super::judged::Judged;
 use super::source::{self, Source};
 use super::window;
 use super::words::{Colour, Paint};
-use crate::words::{conclude, escape, fail, print, unescape};
+use crate::words::{conclude, fail, print, unescape};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -190,7 +190,7 @@ fn other_secret(place: &Path) -> Error {
         format!(
             "the hashes of the trail in {} were made with another secret (Audit::secret): give it \
              with --secret-file",
-            escape(&place.display().to_string())
+            place.display()
         ),
     )
 }
