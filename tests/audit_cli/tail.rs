@@ -79,7 +79,6 @@ fn a_live_trail_is_followed_to_its_end() {
         output.read_line(&mut line).expect("a line");
         serde_json::from_str::<serde_json::Value>(&line).expect("JSON")
     };
-    execute(&store, "a");
     assert_eq!(
         (next()["kind"].as_str(), next()["kind"].as_str()),
         (Some("claimed"), Some("completed"))
