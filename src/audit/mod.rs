@@ -14,6 +14,8 @@
 //! | `options.rs` | what is kept |
 //! | `guard.rs` | an opt-in: what a service refuses |
 //! | `verdict/` | how a collision is judged |
+//! | `key_hasher.rs` | what stands for a key |
+//! | `story/` | what happened to one key |
 //! | `json/` | an item of a trail as a line of JSON, and back |
 //! | `merge/` | many trails as one |
 //! | `sink/` | a trail sent to where others read it |
@@ -34,6 +36,8 @@ mod guard;
 #[cfg(feature = "report")]
 mod json;
 mod keeper;
+#[cfg(feature = "report")]
+mod key_hasher;
 mod known;
 mod label;
 #[cfg(feature = "report")]
@@ -45,6 +49,8 @@ mod ring;
 mod shape;
 #[cfg(feature = "report")]
 pub mod sink;
+#[cfg(feature = "report")]
+pub mod story;
 #[cfg(any(test, feature = "synth"))]
 pub mod synth;
 mod trail;
@@ -58,6 +64,8 @@ pub(crate) use guard::Judged;
 pub use json::{
     Origin, ParsedEvent, ParsedItem, event_json, item_json, parse_event, parse_item, rfc3339,
 };
+#[cfg(feature = "report")]
+pub use key_hasher::KeyHasher;
 pub(crate) use label::Digest;
 pub use options::{Audit, Privacy};
 pub use trail::{Damage, Gap, Trail, TrailItem};
