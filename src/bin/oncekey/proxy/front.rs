@@ -130,7 +130,9 @@ impl Front {
                 let met = response.extensions().get::<UnresolvedRequest>().cloned();
                 match (&manner.lookup, met) {
                     (Some(path), Some(met)) => {
-                        let is_settled = self.lookup.settle(path, manner.limit, &met).await;
+                        // Boxed, since every request would carry the room for it.
+                        let settled = Box::pin(self.lookup.settle(path, manner.limit, &met));
+                        let is_settled = settled.await;
                         if is_settled { self.tell(Trouble::Settled) } else { response }
                     }
                     _ => response,
