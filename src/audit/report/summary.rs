@@ -4,6 +4,7 @@
 //! summaries of parts add up to the summary of the whole, in any order, as far as their bounded
 //! tables suffice (clients, operations, claims); what a table did not hold is counted in it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -258,7 +259,7 @@ impl Summary {
     }
 
     /// Takes over the names of the clients and operations that are kept, as far as they are known.
-    pub fn learn_names<'n>(&mut self, name: impl Fn(Label) -> Option<&'n str>) {
+    pub fn learn_names<'n>(&mut self, name: impl Fn(Label) -> Option<Cow<'n, str>>) {
         let clients = self.clients.busiest().into_iter().map(|(client, _)| client);
         let operations = self.operations.busiest().into_iter().map(|(operation, _)| operation);
         let pairs = self.pairs.busiest();
@@ -266,7 +267,7 @@ impl Summary {
         let labels: BTreeSet<Hex> = clients.chain(operations).chain(pairs).collect();
         for label in labels {
             if let Some(name) = name(Label::new(label.0)) {
-                self.names.insert(label, name.to_owned());
+                self.names.insert(label, name.into_owned());
             }
         }
     }
