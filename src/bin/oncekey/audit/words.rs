@@ -106,7 +106,14 @@ pub(crate) fn moment(at: StoreTime) -> String {
 
 /// The text behind a label, or what stands for it.
 pub(crate) fn name(trail: &Trail, label: Label) -> String {
-    trail.name(label).map_or_else(|| format!("#{:08x}", label.get() >> 32), |name| escape(&name))
+    trail.name(label).map_or_else(|| nameless(label), |name| escape(&name))
+}
+
+/// What stands for a label without a name: half of it, which is all there is of a holder that was
+/// another.
+pub(crate) fn nameless(label: Label) -> String {
+    let hash = label.get();
+    format!("#{:08x}", if hash >> 32 == 0 { hash } else { hash >> 32 })
 }
 
 /// Who it was, as far as it is known.
@@ -176,12 +183,12 @@ pub(crate) fn span(ms: u64) -> String {
 
 fn tone_of_kind(kind: EventKind) -> Tone {
     use EventKind::{
-        Claimed, Completed, LeftUnresolved, Mismatch, Poisoned, Resolved, StaleHolder,
+        Claimed, Completed, LeftUnresolved, Mismatch, Poisoned, Refused, Resolved, StaleHolder,
     };
     match kind {
         Completed | Resolved => Tone::Good,
         Claimed => Tone::Aside,
-        Mismatch | StaleHolder | LeftUnresolved | Poisoned => Tone::Bad,
+        Mismatch | StaleHolder | LeftUnresolved | Poisoned | Refused => Tone::Bad,
         _ => Tone::Odd,
     }
 }

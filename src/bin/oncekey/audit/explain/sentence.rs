@@ -9,8 +9,8 @@ use crate::audit::words::{another, name, party, span};
 pub(super) fn of_event(event: &Event, trail: &Trail) -> String {
     use EventKind::{
         Claimed, ClockStep, Completed, Dropped, Expired, Forgotten, InFlight, LateRetry,
-        LeftUnresolved, Limited, MetUnresolved, Mismatch, Poisoned, Released, Replayed, Resolved,
-        StaleHolder, TakenOver, Waited,
+        LeftUnresolved, Limited, MetUnresolved, Mismatch, Poisoned, Refused, Released, Replayed,
+        Resolved, StaleHolder, TakenOver, Waited,
     };
     let who = party(trail, &event.context);
     let who = if who.is_empty() { "somebody".to_owned() } else { who };
@@ -66,6 +66,7 @@ pub(super) fn of_event(event: &Event, trail: &Trail) -> String {
         Poisoned => "the disk failed, and the store took no more changes: what was on its way may \
                      be lost"
             .into(),
+        Refused => format!("the service's guard had {who} refused: what they met was not told"),
         kind => kind.name().to_owned(),
     };
     let gap =

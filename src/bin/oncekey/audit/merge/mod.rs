@@ -21,6 +21,7 @@ use oncekey::{Error, ErrorKind, StoreTime};
 use self::source::{Notes, Source};
 use crate::audit::report;
 use crate::audit::window::span_ms;
+use crate::audit::words::nameless;
 use crate::words::{conclude, escape, fail, print};
 
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -358,7 +359,7 @@ struct Shown<'a> {
 impl Shown<'_> {
     fn label(&self, label: Label) -> String {
         let name = self.names.get(label).filter(|_| self.with_names);
-        name.map_or_else(|| format!("#{:08x}", label.get() >> 32), |name| escape(&name))
+        name.map_or_else(|| nameless(label), |name| escape(&name))
     }
 
     /// A store by the sources that told of it.
