@@ -29,6 +29,10 @@ pub(super) struct Head {
     pending: BTreeMap<u64, Waiting>,
     ready: VecDeque<(StoreTime, Event)>,
     pub(super) bound: StoreTime,
+    /// Nothing is missing before it, but for what its trail does not have.
+    pub(super) complete_to: StoreTime,
+    /// The sequence before which nothing else is missing.
+    whole_to: u64,
     mark: Option<(u64, StoreTime)>,
     pub(super) end: Option<(u64, bool)>,
     pub(super) counts: Counts,
@@ -85,6 +89,8 @@ impl Head {
             pending: BTreeMap::new(),
             ready: VecDeque::new(),
             bound: StoreTime(0),
+            complete_to: StoreTime(0),
+            whole_to: 0,
             mark: None,
             end: None,
             counts: Counts::default(),
@@ -172,6 +178,16 @@ impl Head {
             && self.passed >= next
         {
             self.bound = self.bound.max(at);
+        }
+        loop {
+            let after = self.lost.end_from(self.seen.end_from(self.whole_to));
+            if after == self.whole_to {
+                break;
+            }
+            self.whole_to = after;
+        }
+        if self.whole_to >= self.passed {
+            self.complete_to = self.bound;
         }
     }
 

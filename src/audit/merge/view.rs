@@ -124,9 +124,9 @@ impl Merge {
         let sum =
             |of: fn(&Head) -> u64| heads.iter().map(|head| of(head)).fold(0, u64::saturating_add);
         let open = heads.iter().filter(|head| !head.is_finished());
-        let complete_to = match open.clone().map(|head| head.bound).min() {
+        let complete_to = match open.clone().map(|head| head.complete_to).min() {
             Some(bound) => Some(bound),
-            None => heads.iter().map(|head| head.bound).max(),
+            None => heads.iter().map(|head| head.complete_to).max(),
         };
         let complete_to = complete_to.filter(|at| at.0 > 0);
         let state = state_of(heads.last().copied());
