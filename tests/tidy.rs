@@ -21,7 +21,7 @@ const UNFINISHED: [&str; 6] = [
     concat!("XX", "X"),
 ];
 
-const DOCUMENTS: [&str; 16] = [
+const DOCUMENTS: [&str; 17] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -29,6 +29,7 @@ const DOCUMENTS: [&str; 16] = [
     "docs/audit.md",
     "docs/backends.md",
     "docs/benchmarks.md",
+    "docs/checks.md",
     "docs/dependencies.md",
     "docs/durability.md",
     "docs/format.md",

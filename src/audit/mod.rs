@@ -13,6 +13,8 @@
 //! | `trail/` | events on disk |
 //! | `options.rs` | what is kept |
 //! | `verdict/` | how a collision is judged |
+//! | `key_hasher.rs` | what stands for a key |
+//! | `story/` | what happened to one key |
 //! | `json/` | an item of a trail as a line of JSON, and back |
 //! | `report/` | what a trail adds up to |
 //! | `synth/` | made-up traffic whose truth is known |
@@ -30,6 +32,8 @@ mod event;
 #[cfg(feature = "report")]
 mod json;
 mod keeper;
+#[cfg(feature = "report")]
+mod key_hasher;
 mod known;
 mod label;
 mod options;
@@ -38,6 +42,8 @@ mod recent;
 pub mod report;
 mod ring;
 mod shape;
+#[cfg(feature = "report")]
+pub mod story;
 #[cfg(any(test, feature = "synth"))]
 pub mod synth;
 mod trail;
@@ -50,6 +56,8 @@ pub use event::{Context, Event, EventId, EventKind, KeyFormat, KeyShape, Label};
 pub use json::{
     Origin, ParsedEvent, ParsedItem, event_json, item_json, parse_event, parse_item, rfc3339,
 };
+#[cfg(feature = "report")]
+pub use key_hasher::KeyHasher;
 pub(crate) use label::Digest;
 pub use options::{Audit, Privacy};
 pub use trail::{Damage, Gap, Trail, TrailItem};

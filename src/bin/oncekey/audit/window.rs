@@ -68,7 +68,7 @@ fn moment(text: &str) -> Result<StoreTime, String> {
     }
 }
 
-fn span_ms(text: &str) -> Result<u64, String> {
+pub(super) fn span_ms(text: &str) -> Result<u64, String> {
     let wrong = || "no span of time: write 90min, 24h or 7d".to_owned();
     let span: Span = text.trim().parse().map_err(|_| wrong())?;
     let span = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
