@@ -29,6 +29,7 @@ const DOCUMENTS: [&str; 17] = [
     "docs/audit.md",
     "docs/backends.md",
     "docs/benchmarks.md",
+    "docs/checks.md",
     "docs/dependencies.md",
     "docs/durability.md",
     "docs/format.md",

@@ -13,6 +13,8 @@
 //! | `trail/` | events on disk |
 //! | `options.rs` | what is kept |
 //! | `verdict/` | how a collision is judged |
+//! | `key_hasher.rs` | what stands for a key |
+//! | `story/` | what happened to one key |
 //! | `json/` | an item of a trail as a line of JSON, and back |
 //! | `merge/` | many trails as one |
 //! | `sink/` | a trail sent to where others read it |
@@ -32,6 +34,8 @@ mod event;
 #[cfg(feature = "report")]
 mod json;
 mod keeper;
+#[cfg(feature = "report")]
+mod key_hasher;
 mod known;
 mod label;
 #[cfg(feature = "report")]
@@ -44,6 +48,8 @@ mod ring;
 mod shape;
 #[cfg(feature = "report")]
 pub mod sink;
+#[cfg(feature = "report")]
+pub mod story;
 #[cfg(any(test, feature = "synth"))]
 pub mod synth;
 mod trail;
@@ -56,6 +62,8 @@ pub use event::{Context, Event, EventId, EventKind, KeyFormat, KeyShape, Label};
 pub use json::{
     Origin, ParsedEvent, ParsedItem, event_json, item_json, parse_event, parse_item, rfc3339,
 };
+#[cfg(feature = "report")]
+pub use key_hasher::KeyHasher;
 pub(crate) use label::Digest;
 pub use options::{Audit, Privacy};
 pub use trail::{Damage, Gap, Trail, TrailItem};

@@ -50,6 +50,8 @@ mod shortage;
 mod sizes;
 mod smoke;
 mod store_time;
+#[cfg(feature = "report")]
+mod story;
 mod stress_rewrites;
 mod stress_waiters;
 mod sweep;

@@ -34,6 +34,7 @@ pub(super) struct Head {
     /// The sequence before which nothing else is missing.
     whole_to: u64,
     mark: Option<(u64, StoreTime)>,
+    /// The sequence after its last event, and whether more may be missing after that.
     pub(super) end: Option<(u64, bool)>,
     pub(super) counts: Counts,
     pub(super) first_at: StoreTime,
@@ -152,7 +153,8 @@ impl Head {
 
     /// Takes note of where it ends.
     pub(super) fn end(&mut self, next: u64, is_closed: bool) {
-        self.end = self.end.max(Some((next, is_closed)));
+        // Of two that differ the one that knows of something missing is right.
+        self.end = self.end.max(Some((next, !is_closed)));
         self.come_further();
     }
 

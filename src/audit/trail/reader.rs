@@ -21,6 +21,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::StoreId;
 use crate::log::Reader;
 
+/// An opening that dies leaves at least so many tokens behind that nobody will have, and one that is
+/// closed none: where the next number is so far away, there was an opening between that died with
+/// all of its events.
+pub(crate) const RESERVED_TOKENS: u64 = 1 << 23;
+
 /// What is next in a trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -129,6 +134,8 @@ pub struct Trail {
     /// The id that the next event should have, and that of the last one told.
     expected: Option<EventId>,
     last: Option<EventId>,
+    /// The highest token of the opening that is read, or its number.
+    top_token: u64,
     /// Whether the opening of the store that was read last has been closed.
     is_ended: bool,
     /// Whether one before it has not, and that is still to be told.
@@ -185,6 +192,7 @@ impl Trail {
             key_id: None,
             expected: None,
             last: None,
+            top_token: 0,
             is_ended: false,
             is_cut: false,
             is_short: false,
@@ -332,7 +340,9 @@ impl Trail {
         let other = self.store_id.replace(header.store_id) != Some(header.store_id);
         self.key_id = Some(header.key_id);
         if other || self.expected.is_none_or(|expected| expected.boot != header.boot) {
-            self.is_cut |= self.expected.is_some() && !self.is_ended;
+            let leapt = header.boot.saturating_sub(self.top_token) >= RESERVED_TOKENS;
+            self.is_cut |= self.expected.is_some() && (!self.is_ended || (leapt && !other));
+            self.top_token = header.boot;
             self.expected = Some(header.event_id(0));
             self.is_ended = false;
         }
@@ -399,6 +409,7 @@ impl Trail {
     fn tell(&mut self, event: Event) -> TrailItem {
         let gap = self.gap_before(event.id);
         self.last = Some(event.id);
+        self.top_token = self.top_token.max(event.token.map_or(0, |token| token.0));
         self.expected = Some(EventId::new(event.id.boot, event.id.sequence.saturating_add(1)));
         self.is_ended = false;
         match gap {

@@ -1,5 +1,7 @@
 //! `oncekey audit`: commands about what stores decided. One file, or folder, each.
 
+mod check;
+mod explain;
 mod export;
 mod judged;
 mod merge;
@@ -26,6 +28,8 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(Box<check::Args>),
+    Explain(explain::Args),
     Export(export::Args),
     Merge(merge::Args),
     Report(report::Args),
@@ -37,6 +41,8 @@ enum Command {
 /// Runs one of the commands.
 pub(crate) fn run(args: Args) -> ExitCode {
     match args.command {
+        Command::Check(args) => check::run(*args),
+        Command::Explain(args) => explain::run(args),
         Command::Export(args) => export::run(args),
         Command::Merge(args) => merge::run(args),
         Command::Report(args) => report::run(args),

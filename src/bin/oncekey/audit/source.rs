@@ -11,6 +11,9 @@ pub(crate) struct Source {
     /// The store, if the trail is beside one.
     pub(crate) store: Option<PathBuf>,
     pub(crate) trail: Trail,
+    /// Whether older segments were removed, to keep the trail in bounds: what is missing before its
+    /// first event is no loss then.
+    pub(crate) begins_late: bool,
 }
 
 /// Opens the trail of a store's directory, or of a directory that has a trail's files.
@@ -18,14 +21,15 @@ pub(crate) fn open(place: &Path) -> Result<Source, Error> {
     let is_store = place.join("MANIFEST").exists();
     if place.join("audit").is_dir() {
         let trail = Trail::of_store(place)?;
-        return Ok(Source { store: is_store.then(|| place.to_owned()), trail });
+        let begins_late = begins_late(&place.join("audit"));
+        return Ok(Source { store: is_store.then(|| place.to_owned()), trail, begins_late });
     }
     let wrong =
         |what: &str| Err(Error::new(ErrorKind::WrongStore, format!("{} {what}", place.display())));
     if is_store {
         return wrong(
             "is a store without an audit trail: was it opened with Options::audit? It is off \
-             unless asked for",
+             unless asked for, and begins with the first decision",
         );
     }
     if !place.exists() {
@@ -45,7 +49,12 @@ pub(crate) fn open(place: &Path) -> Result<Source, Error> {
              and so on)",
         );
     }
-    Ok(Source { store: None, trail })
+    Ok(Source { store: None, trail, begins_late: begins_late(place) })
+}
+
+/// Segments are numbered from 1, and the oldest go first.
+fn begins_late(directory: &Path) -> bool {
+    !directory.join("trail-0000000001").exists()
 }
 
 /// Whose the item is that was read last.

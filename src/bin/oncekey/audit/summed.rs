@@ -37,6 +37,7 @@ pub(crate) struct Records {
 /// Sums up the trail of a store, or in a directory, within bounds of time.
 pub(crate) fn of_place(place: &Path, bounds: Bounds) -> Result<Summed, Error> {
     let source = source::open(place)?;
+    let begins_late = source.begins_late;
     let mut judged = Judged::new(source.trail);
     let mut inside = Inside::new(bounds);
     let mut summary = Summary::new(None);
@@ -55,6 +56,8 @@ pub(crate) fn of_place(place: &Path, bounds: Bounds) -> Result<Summed, Error> {
         let taken: Result<(), Error> = inside.take((item, judgement), |item, judgement| {
             match item {
                 TrailItem::Event(event) => summary.observe(event, judgement),
+                // Where the trail begins, its bounds have removed what was older.
+                TrailItem::Gap(gap) if gap.after.is_none() && begins_late => {}
                 TrailItem::Gap(gap) => summary.gap(gap),
                 TrailItem::Damage(damage) => summary.damage(damage),
                 _ => {}
