@@ -480,6 +480,19 @@ fn a_gap_holds_its_producer_up_until_it_is_waited_for_no_longer() {
     assert!(merge.next().is_some_and(|merged| merged.is_late));
 }
 
+/// After an opening that was closed there may have been one of which nothing is left: whoever knows
+/// of it is right, whatever was told before.
+#[test]
+fn an_end_that_knows_of_a_loss_counts() {
+    let end = |is_closed| Told::End { next: EventId::new(1, 1), is_closed };
+    for ends in [[true, false], [false, true]] {
+        let claim = event(1, 0, 90_000, EventKind::Claimed, 1, 1);
+        let merge = merged(&[(1, claim), (1, end(ends[0])), (1, end(ends[1]))]);
+        let gaps: Vec<_> = merge.gaps().map(|gap| (gap.first, gap.count)).collect();
+        assert_eq!(gaps, [(1, None)]);
+    }
+}
+
 #[test]
 fn a_gap_that_is_given_up_is_counted() {
     let mut merge = Merge::new(MergeOptions::new().max_gaps(2));
