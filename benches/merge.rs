@@ -50,7 +50,7 @@ fn merge(trails: &[Vec<Event>], is_shuffled: bool) -> (usize, f64, usize) {
         for ((store, source), trail) in (1..=STORES).zip(&sources).zip(trails) {
             let id = StoreId::parse(&format!("{store:02x}").repeat(16)).expect("32 digits");
             let part = &trail[from..len.min(from + WINDOW)];
-            for at in 0..part.len() {
+            for at in 0..WINDOW {
                 let at = if is_shuffled { at * 37 % WINDOW } else { at };
                 if let Some(event) = part.get(at) {
                     merge.tell(*source, Origin::new(id, 1), Told::Event(*event));

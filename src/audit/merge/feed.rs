@@ -113,7 +113,8 @@ impl TrailFeed {
         if self.reading.is_some_and(|(of, next)| of == store_id && next.boot == id.boot) {
             return;
         }
-        if let (Some((of, next)), false) = (self.reading, self.is_end_told) {
+        // After one that was closed there may have been another, of which nothing is left.
+        if let Some((of, next)) = self.reading.filter(|_| is_cut || !self.is_end_told) {
             // The secret of one opening need not be that of the next, but an end has no hashes.
             let origin = Origin::new(of, self.trail.key_id().unwrap_or_default());
             let end = Told::End { next, is_closed: !is_cut };

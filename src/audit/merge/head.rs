@@ -29,7 +29,12 @@ pub(super) struct Head {
     pending: BTreeMap<u64, Waiting>,
     ready: VecDeque<(StoreTime, Event)>,
     pub(super) bound: StoreTime,
+    /// Nothing is missing before it, but for what its trail does not have.
+    pub(super) complete_to: StoreTime,
+    /// The sequence before which nothing else is missing.
+    whole_to: u64,
     mark: Option<(u64, StoreTime)>,
+    /// The sequence after its last event, and whether more may be missing after that.
     pub(super) end: Option<(u64, bool)>,
     pub(super) counts: Counts,
     pub(super) first_at: StoreTime,
@@ -85,6 +90,8 @@ impl Head {
             pending: BTreeMap::new(),
             ready: VecDeque::new(),
             bound: StoreTime(0),
+            complete_to: StoreTime(0),
+            whole_to: 0,
             mark: None,
             end: None,
             counts: Counts::default(),
@@ -146,7 +153,8 @@ impl Head {
 
     /// Takes note of where it ends.
     pub(super) fn end(&mut self, next: u64, is_closed: bool) {
-        self.end = self.end.max(Some((next, is_closed)));
+        // Of two that differ the one that knows of something missing is right.
+        self.end = self.end.max(Some((next, !is_closed)));
         self.come_further();
     }
 
@@ -172,6 +180,16 @@ impl Head {
             && self.passed >= next
         {
             self.bound = self.bound.max(at);
+        }
+        loop {
+            let after = self.lost.end_from(self.seen.end_from(self.whole_to));
+            if after == self.whole_to {
+                break;
+            }
+            self.whole_to = after;
+        }
+        if self.whole_to >= self.passed {
+            self.complete_to = self.bound;
         }
     }
 

@@ -176,13 +176,16 @@ impl Merge {
             source.has_told = true;
         }
         let (now, max_gaps) = (self.now, self.options.max_gaps);
+        let mut fresh = None;
         self.with_head(number, |head| {
             if !head.sources.contains(&source.0) {
                 head.sources.push(source.0);
             }
             match told {
                 Told::Event(event) => {
-                    return (head.take(&event, now, max_gaps) == Taken::Late).then_some(event);
+                    let taken = head.take(&event, now, max_gaps);
+                    fresh = Some(event).filter(|_| taken != Taken::Known);
+                    return fresh.filter(|_| taken == Taken::Late);
                 }
                 Told::Lost { first, count } => head.lose(first.sequence, count, max_gaps),
                 Told::Mark { next, at } => head.mark(next.sequence, at),
@@ -190,6 +193,12 @@ impl Merge {
             }
             None
         });
+        // What was executed twice does not have to wait for its place in the stream.
+        if let Some(event) = fresh.filter(|event| event.key_hash != 0) {
+            let store = self.store_of_head.get(number as usize).copied().unwrap_or_default();
+            let key_id = self.head(number).map_or(origin.key_id, |head| head.key_id);
+            self.compare((key_id, event.key_hash), &event, number, store);
+        }
     }
 
     /// Says that nothing more comes from a source.
@@ -265,7 +274,7 @@ impl Merge {
         found
     }
 
-    /// The next finding that is new, or has become another, while events are handed on.
+    /// The next finding that is new, or has become another, since this was last asked.
     pub fn next_finding(&mut self) -> Option<Finding> {
         loop {
             let key = self.changed.pop_front()?;
@@ -409,17 +418,13 @@ impl Merge {
             head.is_queued = true;
             self.ready.push(Reverse((at, head.producer, number)));
         }
-        self.tell_keys(number, event, is_late)
+        self.merged(number, event, is_late)
     }
 
-    fn tell_keys(&mut self, number: u32, event: Event, is_late: bool) -> Option<Merged> {
+    fn merged(&mut self, number: u32, event: Event, is_late: bool) -> Option<Merged> {
         let head = self.heads.get_mut(number as usize)?;
         head.counts.late += u64::from(is_late);
         let (producer, key_id) = (head.producer, head.key_id);
-        if event.key_hash != 0 {
-            let store = self.store_of_head.get(number as usize).copied().unwrap_or_default();
-            self.compare((key_id, event.key_hash), &event, number, store);
-        }
         Some(Merged { producer, key_id, event, is_late })
     }
 
@@ -492,7 +497,7 @@ impl Iterator for Merge {
     /// The next event that may be handed on. After `None` there may be more, once more was told.
     fn next(&mut self) -> Option<Merged> {
         if let Some((number, event)) = self.late.pop_front() {
-            return self.tell_keys(number, event, true);
+            return self.merged(number, event, true);
         }
         let number = self.take_ready()?;
         self.hand_on(number)

@@ -2,7 +2,7 @@
 //!
 //! A snapshot of a producer has all of its events up to a sequence: the next one takes its place
 //! and is not added to it. So it does not matter how often one is delivered, or in which order, and
-//! a few kilobytes an hour stand for a trail that nobody else has to read.
+//! one message now and then stands for a trail that nobody else has to read.
 //!
 //! Invariants: of each producer the snapshot that goes furthest counts, once.
 

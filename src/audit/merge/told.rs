@@ -68,7 +68,8 @@ pub enum Told {
     End {
         /// The id that follows its last event, as far as is known.
         next: EventId,
-        /// Whether the store was closed. If not, its last events may have died with it.
+        /// Whether the store was closed, and nothing is missing after that. If not, its last events
+        /// may have died with it.
         is_closed: bool,
     },
 }

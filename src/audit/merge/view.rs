@@ -124,9 +124,9 @@ impl Merge {
         let sum =
             |of: fn(&Head) -> u64| heads.iter().map(|head| of(head)).fold(0, u64::saturating_add);
         let open = heads.iter().filter(|head| !head.is_finished());
-        let complete_to = match open.clone().map(|head| head.bound).min() {
+        let complete_to = match open.clone().map(|head| head.complete_to).min() {
             Some(bound) => Some(bound),
-            None => heads.iter().map(|head| head.bound).max(),
+            None => heads.iter().map(|head| head.complete_to).max(),
         };
         let complete_to = complete_to.filter(|at| at.0 > 0);
         let state = state_of(heads.last().copied());
@@ -166,8 +166,8 @@ impl Merge {
 fn state_of(last: Option<&Head>) -> StoreState {
     match last.and_then(|head| head.end) {
         None => StoreState::Open,
-        Some((_, true)) => StoreState::Closed,
-        Some((_, false)) => StoreState::Died,
+        Some((_, false)) => StoreState::Closed,
+        Some((_, true)) => StoreState::Died,
     }
 }
 
@@ -185,7 +185,7 @@ fn gaps_of(head: &Head) -> impl Iterator<Item = MergeGap> + '_ {
         count: Some(count),
         is_lost,
     });
-    let is_cut = head.end.is_some_and(|(_, is_closed)| !is_closed);
+    let is_cut = head.end.is_some_and(|(_, is_cut)| is_cut);
     let unknown = MergeGap { producer, first: head.known_end(), count: None, is_lost: true };
     known.chain(is_cut.then_some(unknown))
 }
