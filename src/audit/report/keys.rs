@@ -12,6 +12,8 @@ use crate::audit::{Event, KeyFormat, KeyShape};
 
 /// Cells that beginnings of keys fall into by their hash.
 const CELLS: usize = 256;
+/// Formats that are told apart: more than there are.
+const FORMATS: usize = 16;
 /// Lengths that are told apart.
 const LENGTHS: usize = 16;
 /// A step up to this long is to a neighbour.
@@ -70,10 +72,10 @@ pub fn format_name(format: KeyFormat) -> &'static str {
 impl Keys {
     /// Looks at a key that was claimed for the first time.
     pub fn observe(&mut self, event: &Event, shape: &KeyShape) {
-        self.count += 1;
+        self.count = self.count.saturating_add(1);
         let format = format_name(shape.format);
         match self.formats.get_mut(format) {
-            Some(count) => *count += 1,
+            Some(count) => *count = count.saturating_add(1),
             None => drop(self.formats.insert(format.to_owned(), 1)),
         }
         self.see_length(shape.len, 1);
@@ -88,7 +90,7 @@ impl Keys {
             self.cells = vec![0; CELLS];
         }
         if let Some(cell) = self.cells.get_mut(head as usize % CELLS) {
-            *cell += 1;
+            *cell = cell.saturating_add(1);
         }
         self.beginnings.insert(head);
         self.see_value(event.at.as_millis(), shape);
@@ -96,9 +98,10 @@ impl Keys {
 
     fn see_length(&mut self, len: u16, count: u64) {
         if self.lengths.len() < LENGTHS || self.lengths.contains_key(&len) {
-            *self.lengths.entry(len).or_default() += count;
+            let there = self.lengths.entry(len).or_default();
+            *there = there.saturating_add(count);
         } else {
-            self.other_lengths += count;
+            self.other_lengths = self.other_lengths.saturating_add(count);
         }
     }
 
@@ -111,45 +114,50 @@ impl Keys {
         if !has_value {
             return;
         }
-        self.valued += 1;
-        self.timed += u64::from(holds_the_time(now_ms, shape));
+        self.valued = self.valued.saturating_add(1);
+        self.timed = self.timed.saturating_add(u64::from(holds_the_time(now_ms, shape)));
         if matches!(shape.format, KeyFormat::UuidV4 | KeyFormat::Hexadecimal) && shape.len >= 8 {
-            self.bit_values += 1;
+            self.bit_values = self.bit_values.saturating_add(1);
             if self.bits.is_empty() {
                 self.bits = vec![0; 32];
             }
             for (place, count) in self.bits.iter_mut().enumerate() {
-                *count += shape.value >> place & 1;
+                *count = count.saturating_add(shape.value >> place & 1);
             }
         }
         if let Some(last) = self.last_value.replace(shape.value) {
-            self.steps.all += 1;
-            self.steps.by_one += u64::from(shape.value == last.wrapping_add(1));
-            self.steps.near += u64::from(shape.value.abs_diff(last) <= NEAR);
-            self.steps.up += u64::from(shape.value > last);
+            self.steps.all = self.steps.all.saturating_add(1);
+            self.steps.by_one =
+                self.steps.by_one.saturating_add(u64::from(shape.value == last.wrapping_add(1)));
+            self.steps.near =
+                self.steps.near.saturating_add(u64::from(shape.value.abs_diff(last) <= NEAR));
+            self.steps.up = self.steps.up.saturating_add(u64::from(shape.value > last));
         }
     }
 
     /// Adds another's keys.
     pub fn merge(&mut self, other: &Self) {
-        self.count += other.count;
+        let sum = |to: &mut u64, count: u64| *to = to.saturating_add(count);
+        sum(&mut self.count, other.count);
         for (format, count) in &other.formats {
-            *self.formats.entry(format.clone()).or_default() += count;
+            if self.formats.len() < FORMATS || self.formats.contains_key(format) {
+                sum(self.formats.entry(format.clone()).or_default(), *count);
+            }
         }
         other.lengths.iter().for_each(|(len, count)| self.see_length(*len, *count));
-        self.other_lengths += other.other_lengths;
+        sum(&mut self.other_lengths, other.other_lengths);
         self.shortest = self.shortest.into_iter().chain(other.shortest).min();
         self.longest = self.longest.max(other.longest);
         add(&mut self.cells, &other.cells);
         add(&mut self.bits, &other.bits);
-        self.bit_values += other.bit_values;
+        sum(&mut self.bit_values, other.bit_values);
         self.beginnings.merge(&other.beginnings);
-        self.steps.all += other.steps.all;
-        self.steps.by_one += other.steps.by_one;
-        self.steps.near += other.steps.near;
-        self.steps.up += other.steps.up;
-        self.timed += other.timed;
-        self.valued += other.valued;
+        sum(&mut self.steps.all, other.steps.all);
+        sum(&mut self.steps.by_one, other.steps.by_one);
+        sum(&mut self.steps.near, other.steps.near);
+        sum(&mut self.steps.up, other.steps.up);
+        sum(&mut self.timed, other.timed);
+        sum(&mut self.valued, other.valued);
         self.last_value = None;
     }
 
@@ -188,7 +196,7 @@ fn add(to: &mut Vec<u64>, counts: &[u64]) {
     if to.len() < counts.len() {
         to.resize(counts.len().min(CELLS), 0);
     }
-    to.iter_mut().zip(counts).for_each(|(to, count)| *to += count);
+    to.iter_mut().zip(counts).for_each(|(to, count)| *to = to.saturating_add(*count));
 }
 
 fn spread_out(value: u64) -> u64 {

@@ -65,11 +65,11 @@ impl Summary {
     fn totals(&self) -> Totals {
         let of = |kind| self.kinds.of(kind);
         let requests = requests(&self.kinds);
-        let unmet = of(EventKind::Claimed) + of(EventKind::Limited);
+        let unmet = of(EventKind::Claimed).saturating_add(of(EventKind::Limited));
         Totals {
             events: self.events,
             requests,
-            collisions: requests - unmet,
+            collisions: requests.saturating_sub(unmet),
             keys: self.keys.estimate(),
             scopes: self.scopes.estimate(),
             claimed: of(EventKind::Claimed),
@@ -78,7 +78,7 @@ impl Summary {
             in_flight: of(EventKind::InFlight),
             waited: of(EventKind::Waited),
             mismatches: of(EventKind::Mismatch),
-            late_retries: of(EventKind::LateRetry) + of(EventKind::Expired),
+            late_retries: of(EventKind::LateRetry).saturating_add(of(EventKind::Expired)),
             taken_over: of(EventKind::TakenOver),
             stale_holders: of(EventKind::StaleHolder),
             left_unresolved: of(EventKind::LeftUnresolved),
@@ -157,8 +157,10 @@ impl Summary {
         let busiest = self.clients.busiest();
         let unlisted = busiest.iter().skip(CLIENTS).map(|(_, figures)| requests(&figures.kinds));
         Rest {
-            requests: unlisted.sum::<u64>() + requests(&self.clients.rest().kinds),
-            folded: self.clients.folded() + busiest.len().saturating_sub(CLIENTS) as u64,
+            requests: sum(unlisted.chain([requests(&self.clients.rest().kinds)])),
+            folded: sum(
+                [self.clients.folded(), busiest.len().saturating_sub(CLIENTS) as u64].into_iter()
+            ),
         }
     }
 
@@ -180,8 +182,12 @@ impl Summary {
         let busiest = self.operations.busiest();
         let unlisted = busiest.iter().skip(OPERATIONS).map(|(_, figures)| requests(&figures.kinds));
         Rest {
-            requests: unlisted.sum::<u64>() + requests(&self.operations.rest().kinds),
-            folded: self.operations.folded() + busiest.len().saturating_sub(OPERATIONS) as u64,
+            requests: sum(unlisted.chain([requests(&self.operations.rest().kinds)])),
+            folded: sum([
+                self.operations.folded(),
+                busiest.len().saturating_sub(OPERATIONS) as u64,
+            ]
+            .into_iter()),
         }
     }
 
@@ -300,7 +306,11 @@ fn named(verdicts: &Tally<Verdict>) -> Vec<(&'static str, u64)> {
 }
 
 fn requests(kinds: &Tally<EventKind>) -> u64 {
-    kinds.iter().filter(|(kind, _)| is_request(*kind)).map(|(_, count)| count).sum()
+    sum(kinds.iter().filter(|(kind, _)| is_request(*kind)).map(|(_, count)| count))
+}
+
+fn sum(counts: impl Iterator<Item = u64>) -> u64 {
+    counts.fold(0, u64::saturating_add)
 }
 
 fn reuse_rate(kinds: &Tally<EventKind>) -> f64 {

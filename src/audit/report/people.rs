@@ -9,6 +9,7 @@ use super::keys::Keys;
 use super::spread::Spread;
 use super::tally::Tally;
 use super::timeline::Timeline;
+use super::tries::Retry;
 use crate::audit::{Event, EventKind, Judgement, Verdict};
 
 /// Of a client.
@@ -49,10 +50,18 @@ pub struct PairFigures {
 }
 
 impl ClientFigures {
-    pub(super) fn observe(&mut self, event: &Event, judgement: Option<&Judgement>) {
+    pub(super) fn observe(
+        &mut self,
+        event: &Event,
+        judgement: Option<&Judgement>,
+        retry: Option<Retry>,
+    ) {
         self.kinds.add(event.kind, 1);
         if let Some(judgement) = judgement {
             self.verdicts.add(judgement.verdict, 1);
+        }
+        if let Some(retry) = retry {
+            self.gaps.record(retry);
         }
         if event.kind == EventKind::Claimed {
             self.keys_seen.insert(event.key_hash);
@@ -103,10 +112,10 @@ impl Figures for OperationFigures {
 
 impl PairFigures {
     pub(super) fn observe(&mut self, event: &Event) {
-        self.requests += 1;
+        self.requests = self.requests.saturating_add(1);
         self.trend.count(event.at.as_millis(), 0);
         if event.kind == EventKind::Mismatch {
-            self.key_reuse += 1;
+            self.key_reuse = self.key_reuse.saturating_add(1);
             self.trend.count(event.at.as_millis(), 1);
         }
     }
@@ -119,8 +128,8 @@ impl Figures for PairFigures {
     }
 
     fn merge(&mut self, other: &Self) {
-        self.requests += other.requests;
-        self.key_reuse += other.key_reuse;
+        self.requests = self.requests.saturating_add(other.requests);
+        self.key_reuse = self.key_reuse.saturating_add(other.key_reuse);
         self.trend.merge(&other.trend);
     }
 }

@@ -83,7 +83,7 @@ impl KeyQuality {
         let mut look = Look { keys, format, len, window_ms, findings: Vec::new() };
         let bits = (keys.count >= ENOUGH).then(|| look.bits().max(0.0));
         // Decimal and hexadecimal keys may be both by chance; other mixtures are two programs.
-        if keys.count >= ENOUGH && count * 10 < keys.count * 9 {
+        if keys.count >= ENOUGH && (count as f64) < keys.count as f64 * 0.9 {
             look.findings.push("mixed_formats");
         }
         let year = keys.count as f64 * YEAR_MS / window_ms.max(1) as f64;
@@ -170,7 +170,7 @@ impl Look<'_> {
         let keys = self.keys;
         matches!(self.format, "decimal" | "hexadecimal")
             && keys.valued >= ENOUGH
-            && keys.timed * 10 >= keys.valued * 9
+            && keys.timed as f64 >= keys.valued as f64 * 0.9
     }
 
     /// A key that holds the time differs from others by when it came, and by what follows.
@@ -196,8 +196,8 @@ impl Look<'_> {
         // Of few possible values, neighbours are no wonder.
         let values = if self.format == "decimal" { 10_f64.powi(i32::from(self.len)) } else { 4e9 };
         let near_by_chance = 2000.0 / values > 0.05;
-        let mostly = |count: u64| count * 2 > steps.all;
-        mostly(steps.by_one)
-            || (!near_by_chance && mostly(steps.near) && steps.up * 10 > steps.all * 6)
+        let part = |count: u64| count as f64 / steps.all as f64;
+        part(steps.by_one) > 0.5
+            || !near_by_chance && part(steps.near) > 0.5 && part(steps.up) > 0.6
     }
 }

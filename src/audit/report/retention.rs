@@ -36,7 +36,7 @@ impl Retention {
             matches!(judgement.verdict, Verdict::SuspiciousReplay | Verdict::AutomationLoop)
         });
         if dishonest {
-            self.set_aside += 1;
+            self.set_aside = self.set_aside.saturating_add(1);
             return;
         }
         let then_ms = event.at.as_millis().saturating_sub(age_ms);
@@ -56,7 +56,7 @@ impl Retention {
         self.ages.merge(&other.ages);
         self.late.merge(&other.late);
         self.lives.merge(&other.lives);
-        self.set_aside += other.set_aside;
+        self.set_aside = self.set_aside.saturating_add(other.set_aside);
         let earlier = |mine: Option<u64>, theirs| mine.into_iter().chain(theirs).min();
         self.earliest_ms = earlier(self.earliest_ms, other.earliest_ms);
         self.earliest_expiry_ms = earlier(self.earliest_expiry_ms, other.earliest_expiry_ms);

@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 /// Three steps of a bucket's size differ by at most 1 in 128.
 const DIGITS: u8 = 2;
 const MAX: u64 = 1 << 40;
+/// More of one size, or in all, nobody has counted: such a spread was made up, and is not believed
+/// (the histogram's own sums would overflow).
+const MOST_OF_A_SIZE: u64 = 1 << 44;
+const MOST: u64 = 1 << 62;
 
 /// A histogram with buckets that grow with their values.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -22,18 +26,24 @@ impl Spread {
     }
 
     pub(super) fn record_many(&mut self, value: u64, count: u64) {
+        if self.count() > MOST {
+            return;
+        }
         if self.0.is_none() {
             // It refuses only other numbers of digits.
             self.0 = Histogram::new(DIGITS).ok().map(Box::new);
         }
         if let Some(histogram) = &mut self.0 {
             // It grows by itself, and `MAX` is well below what it can hold.
-            let _ = histogram.record_n(value.min(MAX), count);
+            let _ = histogram.record_n(value.min(MAX), count.min(MOST_OF_A_SIZE));
         }
     }
 
     /// Adds another's values.
     pub fn merge(&mut self, other: &Self) {
+        if self.count().saturating_add(other.count()) > MOST {
+            return;
+        }
         match (&mut self.0, &other.0) {
             // Both resize by themselves, so nothing is out of range.
             (Some(mine), Some(theirs)) => drop(mine.add(&**theirs)),
@@ -73,7 +83,8 @@ impl Spread {
     /// How many values are larger than this one.
     #[must_use]
     pub fn count_above(&self, value: u64) -> u64 {
-        self.steps().filter(|(step, _)| *step > value).map(|(_, count)| count).sum()
+        let above = self.steps().filter(|(step, _)| *step > value);
+        above.fold(0, |sum, (_, count)| u64::saturating_add(sum, count))
     }
 }
 

@@ -18,7 +18,7 @@ use super::retention::Retention;
 use super::spread::Spread;
 use super::tally::Tally;
 use super::timeline::Timeline;
-use super::tries::Tries;
+use super::tries::{Retry, Tries};
 use super::trust::Trust;
 use crate::audit::{Damage, Event, EventKind, Gap, Judgement, Label, Reason, Verdict};
 use crate::ids::StoreId;
@@ -132,7 +132,8 @@ impl Summary {
         summary
     }
 
-    /// From now on events of this store are observed: ids of events are those of one store.
+    /// From now on events of this store are observed: ids of events are those of one store. A
+    /// summary that was read back has none until it is said.
     pub fn set_store(&mut self, store: StoreId) {
         let [a, b, c, d, e, f, g, h, ..] = store.0;
         self.store = Hex(u64::from_be_bytes([a, b, c, d, e, f, g, h]));
@@ -157,7 +158,7 @@ impl Summary {
         let at_ms = event.at.as_millis();
         self.first_ms = Some(self.first_ms.map_or(at_ms, |first| first.min(at_ms)));
         self.last_ms = Some(self.last_ms.map_or(at_ms, |last| last.max(at_ms)));
-        self.events += 1;
+        self.events = self.events.saturating_add(1);
         self.kinds.add(event.kind, 1);
         self.keep_time(event, judgement);
         self.measure(event);
@@ -171,14 +172,15 @@ impl Summary {
         let client = Hex::from(event.context.client);
         let operation = Hex::from(event.operation);
         if event.key_hash != 0 || is_request(event.kind) {
-            self.clients.entry(client).observe(event, judgement);
+            let retry = judgement.and_then(|judgement| self.retry(event, judgement));
+            self.clients.entry(client).observe(event, judgement, retry);
             self.operations.entry(operation).observe(event, judgement);
         }
         if is_request(event.kind) {
             self.pairs.entry((client, operation)).observe(event);
         }
         if let Some(judgement) = judgement {
-            self.judge(event, judgement, client);
+            self.judge(event, judgement);
         }
     }
 
@@ -198,7 +200,9 @@ impl Summary {
             return;
         }
         let Some(bucket) = self.timeline.bucket(event.at.as_millis()) else { return };
-        let mut add = |at: usize| bucket.get_mut(at).into_iter().for_each(|count| *count += 1);
+        let mut add = |at: usize| {
+            bucket.get_mut(at).into_iter().for_each(|count| *count = count.saturating_add(1))
+        };
         add(if request { series::REQUESTS } else { series::COMPLETED });
         // A claim of a record that expired is late whatever else it is.
         if matches!(event.kind, EventKind::LateRetry | EventKind::Expired) {
@@ -223,7 +227,14 @@ impl Summary {
         }
     }
 
-    fn judge(&mut self, event: &Event, judgement: &Judgement, client: Hex) {
+    /// Which try of its key it is, if it is an honest one.
+    fn retry(&mut self, event: &Event, judgement: &Judgement) -> Option<Retry> {
+        let honest = matches!(judgement.verdict, Verdict::LegitimateRetry | Verdict::LateRetry);
+        let at_ms = event.at.as_millis();
+        honest.then(|| self.tries.0.retry(event.key_hash, at_ms, event.gap_ms)).flatten()
+    }
+
+    fn judge(&mut self, event: &Event, judgement: &Judgement) {
         let verdict = judgement.verdict;
         self.verdicts.add(verdict, 1);
         if !self.by_verdict.contains_key(verdict.name()) {
@@ -237,13 +248,6 @@ impl Summary {
             && let Some(age_ms) = event.age_ms.filter(|_| event.kind == EventKind::InFlight)
         {
             self.race_windows.record(age_ms);
-        }
-        if matches!(verdict, Verdict::LegitimateRetry | Verdict::LateRetry) {
-            let at_ms = event.at.as_millis();
-            let retry = self.tries.0.retry(event.key_hash, at_ms, event.gap_ms);
-            if let Some(retry) = retry {
-                self.clients.entry(client).gaps.record(retry);
-            }
         }
     }
 

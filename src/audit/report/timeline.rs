@@ -142,7 +142,7 @@ impl<const N: usize, const MAX: usize> TryFrom<Stored> for Timeline<N, MAX> {
     type Error = &'static str;
 
     fn try_from(stored: Stored) -> Result<Self, Self::Error> {
-        let power = stored.bucket_ms.trailing_zeros();
+        let power = stored.bucket_ms.trailing_zeros().min(u64::BITS - 1);
         let len = stored.counts.len() as u64;
         let last = (stored.first_ms >> power).checked_add(len.saturating_sub(1));
         let is_sound = stored.bucket_ms.is_power_of_two()

@@ -29,7 +29,7 @@ pub struct Trust {
 
 impl Trust {
     pub(super) fn gap(&mut self, store: Hex, gap: &Gap) {
-        self.gaps += 1;
+        self.gaps = self.gaps.saturating_add(1);
         match gap.lost {
             Some(lost) => self.lost = self.lost.saturating_add(lost),
             None => self.unknown_gaps += 1,
@@ -38,16 +38,16 @@ impl Trust {
     }
 
     pub(super) fn damage(&mut self, store: Hex, damage: &Damage) {
-        self.damaged += 1;
+        self.damaged = self.damaged.saturating_add(1);
         self.damaged_bytes = self.damaged_bytes.saturating_add(damage.bytes);
         keep(&mut self.listed_damage, (store, damage.to_string()));
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
-        self.gaps += other.gaps;
+        self.gaps = self.gaps.saturating_add(other.gaps);
         self.lost = self.lost.saturating_add(other.lost);
-        self.unknown_gaps += other.unknown_gaps;
-        self.damaged += other.damaged;
+        self.unknown_gaps = self.unknown_gaps.saturating_add(other.unknown_gaps);
+        self.damaged = self.damaged.saturating_add(other.damaged);
         self.damaged_bytes = self.damaged_bytes.saturating_add(other.damaged_bytes);
         other.listed_gaps.iter().for_each(|gap| keep(&mut self.listed_gaps, gap.clone()));
         other.listed_damage.iter().for_each(|place| keep(&mut self.listed_damage, place.clone()));

@@ -38,7 +38,8 @@ pub struct TtlFacts {
 pub struct TtlAdvice {
     /// The TTL that was reckoned with.
     pub ttl_ms: Option<u64>,
-    /// Where that is from: `given`, `inferred` or `unknown`.
+    /// Where that is from: `given`, `inferred` or `unknown`; `records` where the program looked at
+    /// those of the store.
     pub ttl_from: &'static str,
     /// Retries of completed requests that were replayed.
     pub replayed: u64,
@@ -181,7 +182,7 @@ impl Weighed {
             .map(|(age_ms, count)| (*age_ms as f64, *count, *count as f64 / exposure.at(*age_ms)))
             .collect();
         let sum: f64 = steps.iter().map(|(_, _, weight)| weight).sum();
-        let count = steps.iter().map(|(_, count, _)| count).sum();
+        let count = steps.iter().fold(0, |sum: u64, (_, count, _)| sum.saturating_add(*count));
         (sum > 0.0 && sum.is_finite()).then_some(Self { steps, horizon_ms, sum, count })
     }
 
@@ -242,7 +243,7 @@ impl Weighed {
         let is_at_least = !is_seen && (tail.is_none() || !is_near);
         let value = if is_at_least { horizon } else { value };
         let later = self.steps.iter().filter(|(age, _, _)| *age > value);
-        let seen_beyond = later.map(|(_, count, _)| count).sum();
+        let seen_beyond = later.fold(0, |sum: u64, (_, count, _)| sum.saturating_add(*count));
         let deviation = 1.96 * (part * (1.0 - part) / self.count.max(1) as f64).sqrt();
         let bound = |part: f64| {
             let target = total * part;

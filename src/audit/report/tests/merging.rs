@@ -132,6 +132,36 @@ fn a_summary_of_anything_is_read_back_or_refused() {
     }
 }
 
+/// Numbers as large as can be are counted as that, and nothing overflows.
+#[test]
+fn a_summary_of_the_largest_numbers_does_no_harm() {
+    fn enlarge(value: &mut serde_json::Value, number: u64) {
+        match value {
+            serde_json::Value::Number(there) => *there = number.into(),
+            serde_json::Value::Array(list) => list.iter_mut().for_each(|at| enlarge(at, number)),
+            serde_json::Value::Object(map) => map.values_mut().for_each(|at| enlarge(at, number)),
+            _ => {}
+        }
+    }
+    let honest = serde_json::to_value(of(&judged(3, 2000), 1)).expect("JSON");
+    let mut read_back = 0;
+    for number in [u64::MAX, u64::MAX / 2, 1 << 53, 1, 0] {
+        for field in honest.as_object().expect("fields").keys() {
+            let mut hostile = honest.clone();
+            enlarge(&mut hostile[field], number);
+            let Ok(mut summary) = serde_json::from_value::<Summary>(hostile) else { continue };
+            read_back += 1;
+            summary.merge(&summary.clone());
+            for (event, judgement) in judged(4, 50) {
+                summary.observe(&event, judgement.as_ref());
+            }
+            drop(summary.report(&ReportOptions::new()));
+            drop(serde_json::to_string(&summary).expect("JSON"));
+        }
+    }
+    assert!(read_back > 50, "{read_back}");
+}
+
 #[test]
 fn hostile_events_neither_panic_nor_grow_it() {
     let mut dice = super::Dice(11);

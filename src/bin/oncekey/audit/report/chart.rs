@@ -187,8 +187,8 @@ pub(super) fn bars(caption: Caption<'_>, bars: &[Bar]) -> String {
         let _ = write!(
             svg,
             "<text class=\"note\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\
-             <rect class=\"c{colour}\" x=\"{NAMES}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"18\" \
-             rx=\"2\"/><text class=\"axis\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+             <rect class=\"c{colour}\" x=\"{NAMES}\" y=\"{y:.1}\" width=\"{width:.1}\" \
+             height=\"18\" rx=\"2\"/><text class=\"axis\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
             NAMES - 8.0,
             y + 13.5,
             text(name),

@@ -70,7 +70,12 @@ fn make(args: &Args) -> Result<Shown, Error> {
     options.ttl.ttl_ms = args.ttl.or(records.and_then(|records| records.ttl_ms));
     options.ttl.remembered_ms = Some(args.remember_late);
     options.stuck_after_ms = Some(args.stuck_after);
-    let report = summary.report(&options);
+    let mut report = summary.report(&options);
+    if let Some(advice) = report.ttl.as_mut().filter(|_| args.ttl.is_none())
+        && options.ttl.ttl_ms.is_some()
+    {
+        advice.ttl_from = "records";
+    }
     let time = |ms| rfc3339(StoreTime::from_millis(ms)).filter(|_| report.totals.events > 0);
     Ok(Shown {
         source,
