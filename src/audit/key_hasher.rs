@@ -8,8 +8,9 @@ use crate::types::{Key, Scope};
 
 /// Makes the hash that events have in place of a key ([`Event::key_hash`](super::Event)).
 ///
-/// It is made with the secret of the store ([`Inspector::key_hasher`](crate::Inspector::key_hasher)),
-/// or with the one that stores share ([`Audit::secret`](super::Audit::secret)).
+/// It is made with the secret of the store
+/// ([`Inspector::key_hasher`](crate::Inspector::key_hasher)), or with the one that stores share
+/// ([`Audit::secret`](super::Audit::secret)).
 ///
 /// ```
 /// use oncekey::audit::KeyHasher;

@@ -60,5 +60,7 @@ pub use json::{
 pub use key_hasher::KeyHasher;
 pub(crate) use label::Digest;
 pub use options::{Audit, Privacy};
+#[cfg(all(test, feature = "report"))]
+pub(crate) use trail::RESERVED_TOKENS;
 pub use trail::{Damage, Gap, Trail, TrailItem};
 pub use verdict::{Classifier, Judgement, Reason, Reasons, Rules, Verdict};

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::chaos::Numbers;
-use super::world::{DAY, World, key, request, scope};
+use super::world::{DAY, World, execute, key, request, scope};
 use crate::audit::story::{Attempt, Finding, Present, Step, Story, Storyteller};
-use crate::audit::{Audit, Event, Trail};
+use crate::audit::{Audit, Event, RESERVED_TOKENS, Trail, TrailItem};
+use crate::engine::TOKEN_BLOCK;
 use crate::simulation::{SimDisk, Survival};
 use crate::{
     Claim, DropPolicy, Durability, Inspector, Options, Outcome, Resolution, Store, StoredResponse,
@@ -296,4 +297,29 @@ fn once_is_never_said_of_what_was_executed_twice() {
     for finding in Finding::ALL {
         assert!(found.get(&finding).is_some_and(|count| *count >= 20), "{finding}: {found:?}");
     }
+}
+
+#[test]
+fn an_opening_that_died_with_all_of_its_events_is_a_gap() {
+    const { assert!(RESERVED_TOKENS <= TOKEN_BLOCK / 2, "what a death leaves at least") };
+    let told = |dies: bool| {
+        let mut world = World::with(Options::new().audit(Audit::new()));
+        let mut trail = SimDisk::new();
+        world.disk.put_directory("audit", trail.clone());
+        for name in ["first", "second", "third"] {
+            let store = world.open();
+            execute(&store, name, "done");
+            if dies && name == "second" {
+                // Its trail is not there yet when the machine stops.
+                trail = trail.crash(Survival::Nothing, 1);
+                world.crash(Survival::Everything, 1);
+                world.disk.put_directory("audit", trail.clone());
+            } else {
+                store.close(Duration::ZERO).wait().expect("closed");
+            }
+        }
+        let items = Trail::on(trail).map(|item| item.expect("read"));
+        items.filter(|item| matches!(item, TrailItem::Gap(gap) if gap.lost.is_none())).count()
+    };
+    assert_eq!((told(true), told(false)), (1, 0));
 }

@@ -20,6 +20,8 @@ fn every_line_is_an_event_that_can_be_read_back() {
         let Ok(ParsedItem::Event(parsed)) = parse_item(line) else { panic!("{line}") };
         assert_eq!(parsed.event.id.sequence, sequence);
         assert!(parsed.origin.is_some());
+        let is_try = parsed.event.kind.is_collision();
+        assert_eq!(parsed.event.gap_ms.is_some(), is_try, "a gap is between tries: {line}");
         kinds.push((parsed.event.kind, parsed.judgement.map(|judgement| judgement.verdict)));
     }
     assert_eq!(

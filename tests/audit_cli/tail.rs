@@ -1,12 +1,11 @@
 //! `oncekey audit tail`.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::world::{
     HOSTILE, a_store, ask, assert_harmless, close, create, execute, lines, plain, refused, reopen,
-    request, shown, text,
+    request, shown, text, wait_for_trail,
 };
 
 #[test]
@@ -50,14 +49,6 @@ fn sorts_of_events_may_be_asked_for() {
     assert_eq!(shown, ["completed", "replayed", "completed"]);
     let told = refused(&["audit", "tail", text(&path), "--only", "everything"]);
     assert!(told.contains("suspicious_replay"), "{told}");
-}
-
-/// Waits until a live store has begun its trail.
-fn wait_for_trail(path: &Path) {
-    let first = path.join("audit/trail-0000000001");
-    while !first.exists() {
-        std::thread::yield_now();
-    }
 }
 
 fn follow(path: &str, more: &[&str]) -> Child {

@@ -107,3 +107,11 @@ pub(crate) fn a_store(dir: &Path) -> PathBuf {
 pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
+
+/// Waits until a live store has begun its trail.
+pub(crate) fn wait_for_trail(path: &Path) {
+    let first = path.join("audit/trail-0000000001");
+    while !first.exists() {
+        std::thread::yield_now();
+    }
+}

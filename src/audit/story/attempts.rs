@@ -23,8 +23,8 @@ pub enum Came {
     AfterForgetting,
     /// The record before had expired, or an abandoned claim had: a late retry.
     AfterExpiry,
-    /// There had been a record, and nothing says what became of it: it expired and was remembered no
-    /// more, or a crash took it.
+    /// There had been a record, and nothing says what became of it: it expired and was not
+    /// remembered any more, or a crash took it.
     AfterRecord,
     /// It took over a claim whose lease was over, or whose owner had died.
     TakeOver,
@@ -408,7 +408,7 @@ impl Attempts {
         if attempt.fate == Fate::Resolved && fate != Fate::Completed {
             return;
         }
-        // It was left with its effect unknown, and is a record later: somebody said that it was one.
+        // It was left with its effect unknown, and is a record later: somebody said that it is.
         let is_unclear = matches!(attempt.fate, Fate::Resolved | Fate::Unresolved);
         attempt.settled = is_unclear && fate == Fate::Completed && !is_told;
         (attempt.fate, attempt.ended) = (fate, id.or(attempt.ended));

@@ -78,8 +78,8 @@ impl Finding {
         }
     }
 
-    /// What the attempts come to, were nothing missing. `is_live`: whether the last one may be under
-    /// way.
+    /// What the attempts come to, were nothing missing. `is_live`: whether the last one may be
+    /// under way.
     pub(super) fn of(attempts: &Attempts, was_asked_for: bool, is_live: bool) -> Self {
         let Tally { completed, doubtful, trusted } = attempts.tally();
         match (completed, doubtful) {

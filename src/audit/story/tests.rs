@@ -13,6 +13,9 @@ const KEY: u64 = 42;
 const KEY_ID: u64 = 9;
 const HOUR_MS: u64 = 3_600_000;
 
+/// An event: what, of which token, of which attempt.
+type Course = (EventKind, u64, u32);
+
 /// A trail that is written by hand, from the making of the store on.
 struct Hand {
     teller: Storyteller,
@@ -41,7 +44,7 @@ impl Hand {
         self
     }
 
-    fn events(self, events: &[(EventKind, u64, u32)]) -> Self {
+    fn events(self, events: &[Course]) -> Self {
         events.iter().fold(self, |hand, (kind, token, attempt)| hand.event(*kind, *token, *attempt))
     }
 
@@ -76,7 +79,7 @@ impl Hand {
 fn each_course_of_events_has_its_finding() {
     use Finding::{MaybeTwice, NotExecuted, NotSeen, Once, OnceOnTrust, Twice, Unsettled};
     let done = [(Claimed, 5, 1), (Completed, 5, 1)];
-    let cases: &[(Finding, &[(EventKind, u64, u32)])] = &[
+    let cases: &[(Finding, &[Course])] = &[
         (NotSeen, &[]),
         (Once, &done),
         (Once, &[(Claimed, 5, 1), (InFlight, 5, 1), (Waited, 5, 1), (Replayed, 5, 1)]),

@@ -23,6 +23,8 @@ mod writer;
 
 pub(crate) use code::EventNames;
 pub(crate) use dictionary::{Name, Names};
+#[cfg(all(test, feature = "report"))]
+pub(crate) use reader::RESERVED_TOKENS;
 pub use reader::{Damage, Gap, Trail, TrailItem};
 pub(crate) use writer::{Bounds, Lost, Origin, TrailWriter};
 

@@ -21,9 +21,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::StoreId;
 use crate::log::Reader;
 
-/// An opening that dies leaves at least so many tokens behind that nobody will have, and one that is
-/// closed none: where the next number is so far away, there was an opening between that died with
-/// all of its events.
+/// An opening that dies leaves at least so many tokens behind that nobody will have, and one that
+/// is closed none: where the next number is so far away, there was an opening between that died
+/// with all of its events.
 pub(crate) const RESERVED_TOKENS: u64 = 1 << 23;
 
 /// What is next in a trail.

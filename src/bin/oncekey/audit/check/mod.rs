@@ -25,7 +25,7 @@ use crate::words::{conclude, escape, print};
 const EXAMPLES: &str = "\
 Examples:
   oncekey audit check STORE --fail-on 'key_reuse_rate>0.1%' --fail-on 'late_retries>0'
-  oncekey audit check STORE --last 24h --rules rules.toml --format markdown >> \"$GITHUB_STEP_SUMMARY\"
+  oncekey audit check STORE --last 24h --rules rules.toml --format markdown >> summary.md
   oncekey audit check STORE --fail-on 'race_rate>baseline*1.5' --baseline last.json --save now.json
 
 A rule names a figure of `audit report`, a comparison (> >= < <= = !=) and a limit: a count, a part

@@ -18,7 +18,7 @@ Examples:
   oncekey audit export STORE
   oncekey audit export STORE --last 24h -o events.jsonl
   oncekey audit export STORE --since 2026-11-01 --until 2026-12-01 | gzip > november.jsonl.gz
-  oncekey audit export STORE | jq -r 'select(.judgement.verdict == \"key_reuse\") | .caller.client.name'
+  oncekey audit export STORE | jq 'select(.judgement.verdict == \"key_reuse\").caller.client'
 
 One item a line, in the trail's order: an event with its judgement, {\"gap\":...} where events are
 missing, {\"damage\":...} where bytes are no events. The fields: docs/audit.md. Lines are ASCII. A

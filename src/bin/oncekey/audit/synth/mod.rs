@@ -18,7 +18,8 @@ Examples:
   oncekey audit synth --events 100000 --out - | jq -r .truth | sort | uniq -c
 
 One event a line, as `audit export` writes it, in the order of time, with what it truly was (truth;
-null if it is no collision) and what happened to its key (scenario). What is in it: docs/verdicts.md.";
+null if it is no collision) and what happened to its key (scenario). What is in it:
+docs/verdicts.md.";
 
 /// Write labelled events of imagined clients: the same ones for the same seed.
 #[derive(Debug, clap::Args)]
