@@ -151,3 +151,26 @@ fn what_is_no_trail_is_told_with_what_to_try() {
     assert!(unwritten.contains("/nowhere/at/all.html"), "{unwritten}");
     assert!(told(&[]).contains("Usage"));
 }
+
+#[test]
+fn what_is_damaged_is_told_and_the_rest_is_reported() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("state");
+    let place = path.to_str().expect("UTF-8");
+    drop(used(&path));
+    let whole = json(&[place]);
+    let files = std::fs::read_dir(path.join("audit")).expect("a trail");
+    let segment = files.map(|file| file.expect("a file").path()).next().expect("a segment");
+    let mut bytes = std::fs::read(&segment).expect("read");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    std::fs::write(&segment, bytes).expect("written");
+
+    let report = json(&[place]);
+    assert_eq!(whole["trust"]["is_whole"], true);
+    assert_eq!(report["trust"]["is_whole"], false, "{report:#}");
+    assert_eq!(report["trust"]["damaged"], 1, "{report:#}");
+    assert_eq!(report["open_claims"]["is_uncertain"], true);
+    let table = printed(&[place]);
+    assert!(table.contains("Missing") && table.contains("damaged"), "{table}");
+}

@@ -93,7 +93,8 @@ impl Summary {
     }
 
     fn rates(&self, totals: &Totals, window: Window) -> Rates {
-        let seconds = (window.to_ms - window.from_ms).max(1) as f64 / 1000.0;
+        // A rate over less than a second would be one of chance.
+        let seconds = (window.to_ms - window.from_ms).max(1000) as f64 / 1000.0;
         let part = |count: u64| ratio(count, totals.requests);
         let of = |verdict| part(self.verdicts.of(verdict));
         Rates {

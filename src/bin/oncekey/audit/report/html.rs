@@ -55,7 +55,8 @@ pub(super) fn page(shown: &Shown) -> String {
     );
     head(&mut page, shown);
     if report.totals.events == 0 {
-        page.push_str("<p>No events in this time.</p>");
+        page.push_str("<p>No events in this time.</p>\n");
+        missing(&mut page, report);
     } else {
         over_time(&mut page, report);
         verdicts(&mut page, report);
@@ -198,6 +199,10 @@ fn colour(verdict: &str) -> usize {
 
 fn verdicts(page: &mut String, report: &Report) {
     page.push_str("<h2>Verdicts</h2>\n");
+    if report.verdicts.is_empty() {
+        page.push_str("<p>No request met an earlier one of its key.</p>\n");
+        return;
+    }
     let bars: Vec<Bar> = report
         .verdicts
         .iter()

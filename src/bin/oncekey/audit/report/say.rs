@@ -134,7 +134,8 @@ pub(super) fn trust(report: &Report) -> String {
     }
     if trust.unknown_gaps > 0 {
         let gaps = trust.unknown_gaps;
-        parts.push(format!("an unknown number may be missing in {gaps} places"));
+        let places = if gaps == 1 { "place" } else { "places" };
+        parts.push(format!("an unknown number may be missing in {gaps} {places}"));
     }
     if trust.damaged > 0 {
         parts

@@ -14,6 +14,10 @@ pub(super) fn tables(shown: &Shown, rows: usize) -> String {
     let mut text = format!("{}\n", head(shown));
     if report.totals.events == 0 {
         text.push_str("\nno events in this time; without --since, --until and --last all count\n");
+        if let Some(missing) = missing(report, rows) {
+            text.push('\n');
+            text.push_str(&missing);
+        }
         return text;
     }
     let parts = [
