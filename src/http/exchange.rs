@@ -71,6 +71,7 @@ impl<B: Backend> Exchange<B> {
 
     /// The whole of it. What it takes stays where the future is, and all else borrows it: a future
     /// is moved around until it begins, and so its size counts.
+    #[expect(clippy::manual_async_fn, reason = "it would have room for its arguments twice")]
     pub(crate) fn run<S, In, Out>(
         self: Arc<Self>,
         mut inner: S,

@@ -89,8 +89,8 @@ pub(crate) fn whole<T>(answer: Response<Bytes>) -> Response<LayerBody<T>> {
     answer.map(|bytes| LayerBody::whole(bytes, None))
 }
 
-/// Reads a request's body, and hands it over to its exchange. (Not an `async fn`, which would have
-/// room for all that it takes twice.)
+/// Reads a request's body, and hands it over to its exchange.
+#[expect(clippy::manual_async_fn, reason = "it would have room for its arguments twice")]
 fn execute_once<S, B, In, Out>(
     shared: Arc<Shared<B>>,
     keyed: Keyed,
