@@ -4,12 +4,15 @@
 //! ```sh
 //! cargo bench --bench audit                 # in a directory of the system's for temporary files
 //! TMPDIR=/path cargo bench --bench audit    # on the disk that matters
+//! cargo bench --bench audit -- --stalled    # with the trail on a filesystem that is frozen (root)
 //! ```
 //!
 //! Each request has a key, a scope, an operation and a caller of its own, as a service's would.
 
 #![allow(clippy::disallowed_methods, reason = "a bench measures time")]
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use oncekey::audit::{Audit, Trail, TrailItem};
@@ -133,7 +136,7 @@ fn compare(what: &str, stores: &[Store; 2], mut run: impl FnMut(&Store, u64) -> 
     println!("  {events} events, {dropped} dropped; the trail has {bytes} bytes");
 }
 
-fn read_back(path: &std::path::Path) {
+fn read_back(path: &Path) {
     let begin = Instant::now();
     let mut events = 0_u64;
     for item in Trail::of_store(path).expect("a trail") {
@@ -143,16 +146,75 @@ fn read_back(path: &std::path::Path) {
     println!("read {events} events, {:.1} million a second", events as f64 / seconds / 1e6);
 }
 
+/// A filesystem of its own that the trail lies on, and that can be frozen: whoever writes to it
+/// then waits until it is thawed.
+struct Freezer {
+    image: PathBuf,
+    mount: PathBuf,
+}
+
+fn run(program: &str, arguments: &[&std::ffi::OsStr]) {
+    let status = Command::new(program).args(arguments).status();
+    let is_done = status.as_ref().is_ok_and(std::process::ExitStatus::success);
+    assert!(is_done, "{program}: {status:?} (a stalled trail needs root, and loop devices)");
+}
+
+impl Freezer {
+    fn new(dir: &Path, store: &Path) -> Self {
+        let (image, mount) = (dir.join("image"), store.join("audit"));
+        let file = std::fs::File::create(&image).expect("an image");
+        file.set_len(1 << 30).expect("its length");
+        std::fs::create_dir_all(&mount).expect("a place to mount it");
+        run("mkfs.ext4", &["-q".as_ref(), image.as_ref()]);
+        run("mount", &["-o".as_ref(), "loop".as_ref(), image.as_ref(), mount.as_ref()]);
+        Self { image, mount }
+    }
+
+    fn freeze(&self) -> Frozen<'_> {
+        run("fsfreeze", &["-f".as_ref(), self.mount.as_ref()]);
+        Frozen(&self.mount)
+    }
+}
+
+/// It is thawed when this is dropped.
+struct Frozen<'a>(&'a Path);
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        run("fsfreeze", &["-u".as_ref(), self.0.as_ref()]);
+    }
+}
+
+impl Drop for Freezer {
+    fn drop(&mut self) {
+        run("umount", &["-l".as_ref(), self.mount.as_ref()]);
+        std::fs::remove_file(&self.image).expect("removed");
+    }
+}
+
 fn main() {
     let dir = tempfile::tempdir().expect("a directory");
-    let open = |name: &str, audit: Audit| {
+    let is_stalled = std::env::args().any(|argument| argument == "--stalled");
+    let [off, on] = ["off", "on"].map(|name| dir.path().join(name));
+    let freezer = is_stalled.then(|| Freezer::new(dir.path(), &on));
+    let open = |path: &Path, audit: Audit| {
         let options = Options::new().ttl(Duration::from_secs(60)).audit(audit);
-        options.create(dir.path().join(name)).expect("a store")
+        options.open_or_create(path).expect("a store")
     };
-    let stores = [open("off", Audit::off()), open("on", Audit::new().max_bytes(1 << 30))];
+    let stores = [open(&off, Audit::off()), open(&on, Audit::new().max_bytes(1 << 30))];
+    // It is thawed before the stores are closed, which waits for what is left.
+    let frozen = freezer.as_ref().map(|freezer| {
+        // One event, so that there is a segment to be frozen.
+        drop(stores[1].claim(request(u64::MAX, 0, 0)).wait().expect("an outcome"));
+        std::thread::sleep(Duration::from_millis(500));
+        freezer.freeze()
+    });
     let runtime = tokio::runtime::Builder::new_multi_thread().build().expect("a runtime");
     compare("64 threads", &stores, threads);
     compare("1,000 tasks", &stores, |store, round| tasks(store, round, &runtime));
+    drop(frozen);
     drop(stores);
-    read_back(&dir.path().join("on"));
+    if freezer.is_none() {
+        read_back(&on);
+    }
 }

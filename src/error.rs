@@ -34,6 +34,9 @@ pub enum ErrorKind {
     Poisoned,
     /// The store was closed.
     Closed,
+    /// The guard of the store ([`Audit::guard`](crate::audit::Audit::guard)) refused to answer this
+    /// request. Nothing was changed.
+    Refused,
     /// Another process (or another store of this one) owns the directory.
     Locked,
     /// The directory is missing, is not a store, or is another store than expected.
@@ -77,6 +80,7 @@ impl ErrorKind {
             | Self::LeaseLost
             | Self::NotFound
             | Self::InFlight
+            | Self::Refused
             | Self::OutcomeUnknown => false,
         }
     }

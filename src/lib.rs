@@ -29,8 +29,11 @@
 //! - `http`: a tower layer that gives an HTTP service idempotency keys (the module `http`).
 //! - `metrics`: counters, gauges and histograms through the `metrics` facade; `tracing`: events
 //!   through the `tracing` facade. `docs/metrics.md` in the repository lists both.
+//! - `report`: what an audit trail adds up to (the module `audit::report`).
 //! - `synth`: labelled traffic, to measure the verdicts of the [`audit`] on (the module
 //!   `audit::synth`).
+//! - `nats`: NATS JetStream as a sink of a trail (the module `audit::sink`), and as a source of a
+//!   merge of trails (`audit::merge`).
 //! - `cli`: the `oncekey` program.
 
 pub mod audit;

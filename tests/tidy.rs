@@ -21,7 +21,7 @@ const UNFINISHED: [&str; 6] = [
     concat!("XX", "X"),
 ];
 
-const DOCUMENTS: [&str; 15] = [
+const DOCUMENTS: [&str; 18] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -29,12 +29,15 @@ const DOCUMENTS: [&str; 15] = [
     "docs/audit.md",
     "docs/backends.md",
     "docs/benchmarks.md",
+    "docs/checks.md",
     "docs/dependencies.md",
     "docs/durability.md",
     "docs/format.md",
     "docs/http.md",
     "docs/metrics.md",
     "docs/proxy.md",
+    "docs/regions.md",
+    "docs/reports.md",
     "docs/testing.md",
     "docs/verdicts.md",
 ];

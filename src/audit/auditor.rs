@@ -1,7 +1,7 @@
 //! The engine's side of the audit: where drafts are handed over, and the thread's life.
 //!
 //! Off, it is one branch for each decision. On, a decision costs its draft and a place in the ring;
-//! the thread is woken once a quarter of the ring is full, and looks by itself in every window.
+//! the thread is woken once a sixteenth of the ring is full, and looks by itself in every window.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,17 +9,20 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::draft::{Draft, Seen, Texts};
+use super::draft::{Draft, RareTexts, Seen, Texts};
+use super::guard::{Guard, Judged};
 use super::keeper::{Counts, Keeper};
 use super::known::Known;
 use super::label::Labels;
 use super::options::{Audit, Privacy};
 use super::ring::Ring;
+use super::shape::shape_of;
 use super::trail::Origin;
+use super::{KeyShape, Label};
 use crate::disk::Disk;
 use crate::expiry::StoreClock;
-use crate::ids::StoreId;
-use crate::types::Caller;
+use crate::ids::{KeyHash, StoreId};
+use crate::types::{ClaimRequest, Key, Scope};
 
 /// The audit of a store, or none.
 #[derive(Debug, Default)]
@@ -32,7 +35,10 @@ struct Live {
     ring: Ring,
     labels: Labels,
     known: Known,
+    guard: Option<Guard>,
     is_plain: bool,
+    /// Whether keys are to have the hashes that other stores give them, too.
+    is_shared: bool,
     wake: Wake,
     counts: Counts,
     write_every: Duration,
@@ -83,14 +89,15 @@ impl Auditor {
         let labels = Labels::new(settings.secret.as_ref().unwrap_or(ground.hash_key));
         let origin =
             Origin { store_id: ground.store_id, boot: ground.boot, key_id: labels.key_id() };
-        let now = time.latest();
-        let keeper = Keeper::new(ground.disk, labels.clone(), settings.clone(), origin, now);
+        let keeper = Keeper::new(ground.disk, settings.clone(), origin);
         Self {
             live: Some(Box::new(Live {
                 ring: Ring::new(settings.max_pending),
                 labels,
                 known: Known::new(),
+                guard: settings.guard.as_ref().map(|guard| Guard::new(guard, ground.boot)),
                 is_plain: settings.privacy == Privacy::Plain,
+                is_shared: settings.secret.is_some(),
                 wake: Wake::default(),
                 counts: Counts::default(),
                 write_every: settings.write_every,
@@ -105,35 +112,57 @@ impl Auditor {
         self.live.is_some()
     }
 
-    /// Hands over what `draft` makes, if there is an audit.
+    /// Hands over what `draft` makes, if there is an audit. Returns what a guard's rules say of it.
     #[inline]
-    pub(crate) fn record(&self, draft: impl FnOnce() -> Draft) {
-        if let Some(live) = &self.live
-            && live.ring.push(draft())
-        {
+    pub(crate) fn record(&self, draft: impl FnOnce() -> Draft) -> Option<Box<Judged>> {
+        let live = self.live.as_ref()?;
+        let draft = draft();
+        let judged = live.guard.as_ref().and_then(|guard| guard.judge(&draft));
+        if live.ring.push(draft) {
             live.wake.call(false);
         }
+        judged
+    }
+
+    /// Whether the guard refuses to have this answered.
+    pub(crate) fn refuses(&self, judged: &Judged) -> bool {
+        let guard = self.live.as_ref().and_then(|live| live.guard.as_ref());
+        guard.is_some_and(|guard| guard.refuses(judged))
     }
 
     /// Who asks and for what, if there is an audit.
-    pub(crate) fn see(&self, operation: Option<&str>, caller: Option<&Caller>) -> Seen {
-        let live = self.live.as_ref();
-        live.map_or_else(Seen::default, |live| live.labels.see(operation, caller))
+    pub(crate) fn see(&self, request: &ClaimRequest) -> Seen {
+        self.live.as_ref().map_or_else(Seen::default, |live| live.labels.see(request))
+    }
+
+    pub(crate) fn scope(&self, scope: &Scope) -> Option<Label> {
+        self.live.as_ref().map(|live| live.labels.of_scope(scope))
+    }
+
+    /// The hash that the trail has of a key.
+    pub(crate) fn key_hash(&self, hash: KeyHash, scope: &Scope, key: &Key) -> u64 {
+        match &self.live {
+            Some(live) if live.is_shared => live.labels.of_key(scope.as_bytes(), key.as_bytes()),
+            _ => hash.0,
+        }
+    }
+
+    pub(crate) fn shape(&self, key: &Key) -> Option<KeyShape> {
+        self.live.as_ref().map(|live| shape_of(key.as_bytes(), &live.labels))
     }
 
     /// The texts that the audit thread does not know yet, or never keeps.
-    pub(crate) fn texts(
-        &self,
-        seen: &Seen,
-        operation: Option<&Arc<str>>,
-        caller: Option<&Arc<Caller>>,
-    ) -> Texts {
+    pub(crate) fn texts(&self, seen: &Seen, request: &ClaimRequest) -> Texts {
         let Some(live) = &self.live else { return Texts::default() };
-        let needs_caller = live.is_plain || !live.known.has(seen.context.client);
-        let needs_operation = !live.known.has(seen.operation);
+        let is_new = |label| !live.known.has(label);
+        let caller = request.caller.as_ref();
+        let scope = Some(&request.scope).filter(|_| live.is_plain && is_new(seen.scope));
+        let operation = request.operation.as_ref().filter(|_| is_new(seen.operation));
+        let rare = (scope.is_some() || operation.is_some())
+            .then(|| Box::new(RareTexts { scope: scope.cloned(), operation: operation.cloned() }));
         Texts {
-            operation: operation.filter(|_| needs_operation).cloned(),
-            caller: caller.filter(|_| needs_caller).cloned(),
+            caller: caller.filter(|_| live.is_plain || is_new(seen.context.client)).cloned(),
+            rare,
         }
     }
 

@@ -8,34 +8,49 @@
 //! mean (verdicts, reports).
 
 use std::fmt;
+use std::num::NonZeroU64;
 
 use crate::ids::{StoreTime, Token};
 use crate::types::Difference;
 
-/// A keyed 64-bit hash that stands for a text: equal texts of one store have equal labels, if they
-/// are of one kind (two scopes, two clients).
+/// 64 bits that stand for a text: equal texts of one store have equal labels, if they are of one
+/// kind (two scopes, two clients). They are a keyed hash, but of a network, which they name.
 ///
 /// The trail knows the name behind a label if it was allowed to keep it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Label(pub(crate) u64);
+pub struct Label(NonZeroU64);
 
 impl Label {
-    /// The label of a hash that was computed elsewhere.
+    /// The label of a hash that was computed elsewhere; a hash of zero counts as one.
     #[must_use]
     pub const fn new(hash: u64) -> Self {
-        Self(hash)
+        match NonZeroU64::new(hash) {
+            Some(hash) => Self(hash),
+            None => Self(NonZeroU64::MIN),
+        }
     }
 
     /// The hash.
     #[must_use]
     pub const fn get(self) -> u64 {
-        self.0
+        self.0.get()
+    }
+
+    /// Half of it, and never zero. What is only known by half is a label of its half, whose half
+    /// is the same.
+    pub(crate) const fn half(self) -> u32 {
+        let hash = self.get();
+        let half = if hash >> 32 == 0 { hash } else { hash.wrapping_mul(SPREAD) >> 32 };
+        if half == 0 { 1 } else { half as u32 }
     }
 }
 
+/// 2^64 divided by the golden ratio: multiplied by it, all bits of a number reach the upper half.
+const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
+        write!(f, "{:016x}", self.get())
     }
 }
 
@@ -113,11 +128,13 @@ pub enum EventKind {
     ClockStep,
     /// The disk failed and the store takes no more changes.
     Poisoned,
+    /// The service's guard refused to have a collision answered.
+    Refused,
 }
 
 impl EventKind {
     /// Every kind, in the order of the codes that the trail stores.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Claimed,
         Self::TakenOver,
         Self::LateRetry,
@@ -137,6 +154,7 @@ impl EventKind {
         Self::Limited,
         Self::ClockStep,
         Self::Poisoned,
+        Self::Refused,
     ];
 
     /// Its stable name, as reports and exports write it.
@@ -162,6 +180,7 @@ impl EventKind {
             Self::Limited => "limited",
             Self::ClockStep => "clock_step",
             Self::Poisoned => "poisoned",
+            Self::Refused => "refused",
         }
     }
 
@@ -180,6 +199,15 @@ impl EventKind {
                 | Self::MetUnresolved
                 | Self::StaleHolder
         )
+    }
+}
+
+impl EventKind {
+    /// Whether somebody asked for the key: what gaps are counted between.
+    pub(crate) fn is_request(self) -> bool {
+        self == Self::Claimed
+            || self == Self::Limited
+            || (self.is_collision() && !matches!(self, Self::StaleHolder | Self::Waited))
     }
 }
 
@@ -241,6 +269,35 @@ pub enum KeyFormat {
     Other,
 }
 
+impl KeyFormat {
+    /// Every format.
+    pub const ALL: [Self; 8] = [
+        Self::UuidV4,
+        Self::UuidV7,
+        Self::UuidOther,
+        Self::Ulid,
+        Self::Decimal,
+        Self::Hexadecimal,
+        Self::Base64,
+        Self::Other,
+    ];
+
+    /// Its stable name, as reports and exports write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UuidV4 => "uuid_v4",
+            Self::UuidV7 => "uuid_v7",
+            Self::UuidOther => "uuid_other",
+            Self::Ulid => "ulid",
+            Self::Decimal => "decimal",
+            Self::Hexadecimal => "hexadecimal",
+            Self::Base64 => "base64",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// One decision of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -267,8 +324,9 @@ pub struct Event {
     pub age_ms: Option<u64>,
     /// How long the claim was held, the wait took, or the clock's step was, in milliseconds.
     pub duration_ms: Option<u64>,
-    /// Milliseconds since the key was asked for before this, if that is remembered; of claims and
-    /// collisions.
+    /// Milliseconds since the key was asked for before this, of claims and collisions. No trail has
+    /// it: whoever reads knows it, as far back as they remember
+    /// ([`Classifier::observe`](super::Classifier::observe)).
     pub gap_ms: Option<u64>,
     /// Which part of the fingerprint differs.
     pub differs: Option<Difference>,

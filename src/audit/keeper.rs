@@ -8,19 +8,16 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::draft::{Draft, DraftKey, Holder, Seen, Texts};
+use super::EventId;
+use super::draft::{Draft, Seen, Texts};
 use super::known::Known;
-use super::label::{Digest, Labels, Part, short};
 use super::options::{Audit, Privacy};
-use super::recent::Recent;
 use super::ring::Ring;
-use super::shape::shape_of;
-use super::trail::{Bounds, EventNames, Lost, Name, Names, Origin, TRAIL_DIRECTORY, TrailWriter};
-use super::{Context, Event, EventId, EventKind, Label};
+use super::trail::{Bounds, EventNames, Lost, Names, Origin, TRAIL_DIRECTORY, TrailWriter};
 use crate::disk::Disk;
 use crate::expiry::StoreClock;
 use crate::ids::StoreTime;
-use crate::types::Caller;
+use crate::types::{Caller, Scope};
 
 /// How often it looks for segments that are too old, though none is begun.
 const AGE_ROUND_MS: u64 = 60_000;
@@ -43,10 +40,8 @@ impl Counts {
 #[derive(Debug)]
 pub(crate) struct Keeper {
     disk: Arc<dyn Disk>,
-    labels: Labels,
     settings: Audit,
     origin: Origin,
-    recent: Recent,
     names: Names,
     writer: Option<TrailWriter>,
     /// The number of the next event.
@@ -60,19 +55,11 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    pub(crate) fn new(
-        disk: Arc<dyn Disk>,
-        labels: Labels,
-        settings: Audit,
-        origin: Origin,
-        now: StoreTime,
-    ) -> Self {
+    pub(crate) fn new(disk: Arc<dyn Disk>, settings: Audit, origin: Origin) -> Self {
         Self {
             disk,
-            labels,
             settings,
             origin,
-            recent: Recent::new(now),
             names: Names::default(),
             writer: None,
             sequence: 0,
@@ -159,11 +146,16 @@ impl Keeper {
 
     fn append(&mut self, draft: &Draft, sequence: u64, known: &Known) -> Result<(), Lost> {
         self.learn(draft, known);
-        let event = self.event_of(draft, EventId::new(self.origin.boot, sequence));
+        let event = draft.event(EventId::new(self.origin.boot, sequence));
         self.begin().map_err(|error| Lost { events: 1, error })?;
-        let is_plain = self.settings.privacy == Privacy::Plain;
-        let names = KnownNames { draft, event: &event, names: &self.names, is_plain };
-        self.writer.as_mut().map_or(Ok(()), |writer| writer.append(&event, &names))
+        let caller = draft.texts.caller.as_deref().filter(|_| self.is_plain());
+        let request = caller.and_then(Caller::id);
+        let names = EventNames { known: &self.names, request };
+        self.writer.as_mut().map_or(Ok(()), |writer| writer.append(&event, names))
+    }
+
+    fn is_plain(&self) -> bool {
+        self.settings.privacy == Privacy::Plain
     }
 
     /// Opens the trail, if it is not open.
@@ -178,11 +170,21 @@ impl Keeper {
 
     /// Learns the names that a draft brings, so that they need not come again.
     fn learn(&mut self, draft: &Draft, known: &Known) {
-        let Texts { operation, caller } = &draft.texts;
-        let client = caller.as_ref().and_then(|caller| caller.client_name());
-        let Seen { operation: label, context, .. } = draft.seen;
-        for (label, text) in [(label, operation.as_deref()), (context.client, client)] {
-            if let (Some(label), Some(text)) = (label, text) {
+        let Texts { caller, rare } = &draft.texts;
+        if caller.is_none() && rare.is_none() {
+            return;
+        }
+        let (caller, rare) = (caller.as_deref(), rare.as_deref());
+        let is_plain = self.is_plain();
+        let Seen { scope, operation, context } = draft.seen;
+        let texts = [
+            (scope, rare.and_then(|rare| rare.scope.as_ref()).map(Scope::as_str), is_plain),
+            (operation, rare.and_then(|rare| rare.operation.as_deref()), true),
+            (context.client, caller.and_then(Caller::client_name), true),
+            (context.agent, caller.and_then(Caller::agent), is_plain),
+        ];
+        for (label, text, may_be_kept) in texts {
+            if let (Some(label), Some(text), true) = (label, text, may_be_kept) {
                 if self.names.keep(label, text) {
                     known.forget_all();
                 }
@@ -190,117 +192,10 @@ impl Keeper {
             }
         }
     }
-
-    fn event_of(&mut self, draft: &Draft, id: EventId) -> Event {
-        let key_hash = draft.key.as_ref().map_or(0, |key| self.key_hash(key));
-        let mut event = Event::new(id, draft.at, draft.kind, key_hash);
-        let labels = &self.labels;
-        if let Some(DraftKey { scope, key, .. }) = &draft.key {
-            event.scope = Some(labels.of(Part::Scope, scope.as_bytes()));
-            if is_request(draft.kind) {
-                event.gap_ms = self.recent.note(key_hash, draft.at);
-            }
-            if matches!(draft.kind, EventKind::Claimed | EventKind::LateRetry) {
-                event.shape = Some(shape_of(key.as_bytes(), labels));
-            }
-        }
-        event.operation = draft.seen.operation;
-        event.context = draft.seen.context;
-        event.token = draft.token;
-        event.attempt = draft.attempt;
-        event.age_ms = draft.age_ms;
-        event.duration_ms = draft.duration_ms;
-        event.differs = draft.differs;
-        event.holder = match &draft.holder {
-            Holder::Unknown => None,
-            Holder::Seen(context) => Some(*context),
-            Holder::Digest(digest) => Some(resembling(*digest, &event.context)),
-        };
-        event
-    }
-
-    fn key_hash(&self, DraftKey { hash, scope, key }: &DraftKey) -> u64 {
-        match self.settings.secret {
-            None => hash.0,
-            Some(_) => self.labels.of_key(scope.as_bytes(), key.as_bytes()),
-        }
-    }
 }
 
 impl Counts {
     fn set(counter: &AtomicU64, to: u64) {
         counter.store(to, Ordering::Relaxed);
-    }
-}
-
-/// Whether somebody asked for the key.
-fn is_request(kind: EventKind) -> bool {
-    kind == EventKind::Claimed
-        || kind == EventKind::Limited
-        || (kind.is_collision() && !matches!(kind, EventKind::StaleHolder | EventKind::Waited))
-}
-
-/// The holder that only half of each label is known of: where that is as in the context of whoever
-/// asked, it is theirs; else a label that is nobody's.
-fn resembling(digest: Digest, asked: &Context) -> Context {
-    let part = |half: u32, asked: Option<Label>| match asked {
-        _ if half == 0 => None,
-        Some(label) if short(label) == half => Some(label),
-        _ => Some(Label(u64::from(half))),
-    };
-    Context {
-        client: part(digest.client, asked.client),
-        network: part(digest.network, asked.network),
-        agent: part(digest.agent, asked.agent),
-        request: None,
-    }
-}
-
-/// The names behind an event's labels: what its draft brought, and what is known from earlier ones.
-struct KnownNames<'a> {
-    draft: &'a Draft,
-    event: &'a Event,
-    names: &'a Names,
-    is_plain: bool,
-}
-
-impl KnownNames<'_> {
-    fn known(&self, label: Option<Label>) -> Name {
-        Some(self.names.get(label?)?.to_owned())
-    }
-
-    /// A text of whoever asked, where it may be kept.
-    fn if_plain(&self, text: impl FnOnce(&Caller) -> Option<&str>) -> Name {
-        let caller = self.draft.texts.caller.as_deref().filter(|_| self.is_plain)?;
-        text(caller).map(str::to_owned)
-    }
-}
-
-impl EventNames for KnownNames<'_> {
-    fn scope(&self) -> Name {
-        let key = self.draft.key.as_ref().filter(|_| self.is_plain)?;
-        Some(key.scope.as_str().to_owned())
-    }
-
-    fn operation(&self) -> Name {
-        self.known(self.event.operation)
-    }
-
-    fn client(&self, of_holder: bool) -> Name {
-        let holder = self.event.holder.filter(|_| of_holder);
-        self.known(holder.unwrap_or(self.event.context).client)
-    }
-
-    // A holder whose network and agent are new here was told of in an earlier segment.
-    fn network(&self, of_holder: bool) -> Name {
-        self.draft.seen.network.filter(|_| !of_holder).map(|network| network.to_string())
-    }
-
-    fn agent(&self, of_holder: bool) -> Name {
-        if of_holder { None } else { self.if_plain(Caller::agent) }
-    }
-
-    fn request(&self) -> Name {
-        self.if_plain(Caller::id)
     }
 }

@@ -22,13 +22,13 @@ impl Known {
     /// Whether no name need be handed over for this.
     pub(crate) fn has(&self, label: Option<Label>) -> bool {
         label.is_none_or(|label| {
-            self.place(label).is_some_and(|place| place.load(Ordering::Relaxed) == label.0)
+            self.place(label).is_some_and(|place| place.load(Ordering::Relaxed) == label.get())
         })
     }
 
     pub(crate) fn note(&self, label: Label) {
         if let Some(place) = self.place(label) {
-            place.store(label.0, Ordering::Relaxed);
+            place.store(label.get(), Ordering::Relaxed);
         }
     }
 
@@ -37,6 +37,6 @@ impl Known {
     }
 
     fn place(&self, label: Label) -> Option<&AtomicU64> {
-        self.places.get(label.0 as usize % PLACES)
+        self.places.get(label.get() as usize % PLACES)
     }
 }

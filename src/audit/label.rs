@@ -4,7 +4,9 @@
 //! the text is and the text: a scope and a client of the same name have different labels, so that
 //! the name of one does not give the other away.
 //!
-//! An address is cut to its network before anything is made of it, and is kept nowhere.
+//! An address is cut to its network before anything is made of it, and is kept nowhere. A network's
+//! name may be kept, so its label is the network itself, and needs no name beside it: the highest
+//! bit tells the two kinds of labels apart.
 
 use std::fmt;
 use std::hash::Hasher as _;
@@ -15,7 +17,15 @@ use siphasher::sip::SipHasher13;
 use super::draft::Seen;
 use super::{Context, Label};
 use crate::log::CALLER_BYTES;
-use crate::types::Caller;
+use crate::types::{ClaimRequest, Scope};
+
+/// Labels that are a hash.
+const HASH: u64 = 1 << 63;
+/// Labels that are a network of version 4, and of version 6.
+const V4: u64 = 4 << 48;
+const V6: u64 = 6 << 48;
+/// Where the bits of a network end.
+const NETWORK_BITS: u32 = 48;
 
 /// What a text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +33,6 @@ pub(crate) enum Part {
     Scope = 1,
     Operation,
     Client,
-    Network,
     Agent,
     Request,
     KeyPrefix,
@@ -77,14 +86,11 @@ impl Labels {
                 hasher.finish()
             }
         };
-        Label(hash)
+        Label::new(hash | HASH)
     }
 
-    pub(crate) fn of_network(&self, network: Network) -> Label {
-        match network {
-            Network::V4(prefix) => self.of(Part::Network, &prefix),
-            Network::V6(prefix) => self.of(Part::Network, &prefix),
-        }
+    pub(crate) fn of_scope(&self, scope: &Scope) -> Label {
+        self.of(Part::Scope, scope.as_bytes())
     }
 
     /// The hash of a key that several stores agree on.
@@ -97,24 +103,18 @@ impl Labels {
     }
 
     /// Who asks, and for what.
-    pub(crate) fn see(&self, operation: Option<&str>, caller: Option<&Caller>) -> Seen {
+    pub(crate) fn see(&self, request: &ClaimRequest) -> Seen {
         let label = |part, text: Option<&str>| text.map(|text| self.of(part, text.as_bytes()));
-        let operation = label(Part::Operation, operation);
-        let Some(caller) = caller else { return Seen { operation, ..Seen::default() } };
-        let network = caller.ip_address().map(Network::of);
-        let context = Context {
+        let scope = Some(self.of_scope(&request.scope));
+        let operation = label(Part::Operation, request.operation.as_deref());
+        let context = request.caller.as_ref().map_or_else(Context::default, |caller| Context {
             client: label(Part::Client, caller.client_name()),
-            network: network.map(|network| self.of_network(network)),
+            network: caller.ip_address().map(|address| Network::of(address).label()),
             agent: label(Part::Agent, caller.agent()),
             request: label(Part::Request, caller.id()),
-        };
-        Seen { operation, context, network }
+        });
+        Seen { scope, operation, context }
     }
-}
-
-/// Half of a label; never zero, which is for what was not given.
-pub(crate) fn short(label: Label) -> u32 {
-    (label.0 as u32).max(1)
 }
 
 /// Whom a record's caller can be compared with, after a restart: half of each label, zero for what
@@ -166,6 +166,25 @@ impl Network {
             }
         }
     }
+
+    pub(crate) fn label(self) -> Label {
+        match self {
+            Self::V4([a, b, c]) => Label::new(V4 | u64::from(u32::from_be_bytes([0, a, b, c]))),
+            Self::V6([a, b, c, d, e, f]) => {
+                Label::new(V6 | u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+            }
+        }
+    }
+
+    /// The network that a label names, if it names one.
+    pub(crate) fn of_label(label: Label) -> Option<Self> {
+        let [_, _, a, b, c, d, e, f] = label.get().to_be_bytes();
+        match label.get() >> NETWORK_BITS << NETWORK_BITS {
+            V4 if [a, b, c] == [0; 3] => Some(Self::V4([d, e, f])),
+            V6 => Some(Self::V6([a, b, c, d, e, f])),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Network {
@@ -184,10 +203,25 @@ impl fmt::Display for Network {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::{Caller, Key};
+
+    #[test]
+    fn half_of_a_half_is_itself() {
+        for hash in [0, 1, 7 << 40, u64::from(u32::MAX), u64::MAX] {
+            let half = Label::new(hash).half();
+            assert!(half != 0);
+            assert_eq!(Label::new(u64::from(half)).half(), half);
+        }
+    }
 
     #[test]
     fn an_address_is_cut_to_its_network() {
-        let network = |text: &str| Network::of(text.parse().expect("an address")).to_string();
+        let network = |text: &str| {
+            let network = Network::of(text.parse().expect("an address"));
+            assert_eq!(Network::of_label(network.label()), Some(network));
+            network.to_string()
+        };
+        assert_eq!(network("0.0.0.1"), "0.0.0.0/24");
         assert_eq!(network("192.0.2.77"), "192.0.2.0/24");
         assert_eq!(network("::ffff:192.0.2.77"), "192.0.2.0/24");
         assert_eq!(network("2001:db8:1:2:3::9"), "2001:db8:1::/48");
@@ -204,6 +238,7 @@ mod tests {
             assert_ne!(label, one.of(Part::Client, text.as_bytes()));
             assert_ne!(label, other.of(Part::Scope, text.as_bytes()));
             assert_ne!(label, one.of(Part::Scope, format!("{text}x").as_bytes()));
+            assert_eq!(Network::of_label(label), None);
         }
     }
 
@@ -211,10 +246,14 @@ mod tests {
     fn a_digest_is_its_bytes() {
         let digest = Digest { client: 1, network: 0, agent: u32::MAX };
         assert_eq!(Digest::from_bytes(&digest.to_bytes()), digest);
-        let caller = Caller::new().client("ios").user_agent("curl");
         let labels = Labels::new(&[7; 16]);
-        assert_eq!(labels.see(Some("operation"), Some(&Caller::new())).digest(), None);
-        let digest = labels.see(None, Some(&caller)).digest().expect("a caller");
+        let see = |caller| {
+            let (scope, key) = (Scope::new("a").expect("a scope"), Key::new("b").expect("a key"));
+            labels.see(&ClaimRequest::new(scope, key).operation("charge").caller(caller))
+        };
+        assert_eq!(see(Caller::new()).digest(), None);
+        let seen = see(Caller::new().client("ios").user_agent("curl"));
+        let digest = seen.digest().expect("a caller");
         assert!(digest.client != 0 && digest.network == 0 && digest.agent != 0);
     }
 }

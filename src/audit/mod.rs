@@ -9,10 +9,17 @@
 //! | `draft.rs`, `ring.rs` | what a decision hands over, and the way to the audit thread |
 //! | `auditor.rs`, `keeper.rs` | the engine's side of it, and the thread's |
 //! | `label.rs`, `known.rs` | what stands for a text, and whose names are known |
-//! | `shape.rs`, `recent.rs` | what stands for a key, and when one came |
+//! | `shape.rs` | what is seen of a key |
 //! | `trail/` | events on disk |
 //! | `options.rs` | what is kept |
+//! | `guard.rs` | an opt-in: what a service refuses |
 //! | `verdict/` | how a collision is judged |
+//! | `key_hasher.rs` | what stands for a key |
+//! | `story/` | what happened to one key |
+//! | `json/` | an item of a trail as a line of JSON, and back |
+//! | `merge/` | many trails as one |
+//! | `sink/` | a trail sent to where others read it |
+//! | `report/` | what a trail adds up to |
 //! | `synth/` | made-up traffic whose truth is known |
 //!
 //! Left to others: the decisions themselves (the engine).
@@ -25,21 +32,40 @@
 mod auditor;
 mod draft;
 mod event;
+mod guard;
+#[cfg(feature = "report")]
+mod json;
 mod keeper;
+#[cfg(feature = "report")]
+mod key_hasher;
 mod known;
 mod label;
+#[cfg(feature = "report")]
+pub mod merge;
 mod options;
-mod recent;
+#[cfg(feature = "report")]
+pub mod report;
 mod ring;
 mod shape;
+#[cfg(feature = "report")]
+pub mod sink;
+#[cfg(feature = "report")]
+pub mod story;
 #[cfg(any(test, feature = "synth"))]
 pub mod synth;
 mod trail;
 mod verdict;
 
 pub(crate) use auditor::{Auditor, Ground};
-pub(crate) use draft::{Draft, DraftKey, Holder, Seen};
+pub(crate) use draft::{Draft, Seen};
 pub use event::{Context, Event, EventId, EventKind, KeyFormat, KeyShape, Label};
+pub(crate) use guard::Judged;
+#[cfg(feature = "report")]
+pub use json::{
+    Origin, ParsedEvent, ParsedItem, event_json, item_json, parse_event, parse_item, rfc3339,
+};
+#[cfg(feature = "report")]
+pub use key_hasher::KeyHasher;
 pub(crate) use label::Digest;
 pub use options::{Audit, Privacy};
 pub use trail::{Damage, Gap, Trail, TrailItem};

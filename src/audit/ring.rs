@@ -29,7 +29,7 @@ impl Ring {
         let capacity = capacity.max(1);
         Self {
             drafts: ArrayQueue::new(capacity),
-            busy_from: capacity.div_ceil(4),
+            busy_from: capacity.div_ceil(16),
             dropped: AtomicU64::new(0),
             called: AtomicBool::new(false),
         }
@@ -73,16 +73,16 @@ mod tests {
 
     #[test]
     fn promise_9_a_full_ring_drops_and_counts_and_calls_once() {
-        let ring = Ring::new(8);
+        let ring = Ring::new(32);
         let push = |at| ring.push(Draft::new(EventKind::Claimed, StoreTime(at)));
-        let called: Vec<bool> = (0..20).map(push).collect();
+        let called: Vec<bool> = (0..44).map(push).collect();
         assert_eq!(called.iter().filter(|called| **called).count(), 1, "{called:?}");
-        assert!(called[1], "a quarter is there");
+        assert!(called[1], "a sixteenth is there");
         assert_eq!(ring.dropped(), 12);
         ring.come();
         let kept: Vec<u64> = std::iter::from_fn(|| ring.pop()).map(|draft| draft.at.0).collect();
-        assert_eq!(kept, (0..8).collect::<Vec<_>>(), "the first to come are kept");
-        assert!(!push(20) && push(21));
+        assert_eq!(kept, (0..32).collect::<Vec<_>>(), "the first to come are kept");
+        assert!(!push(50) && push(51));
         assert_eq!(ring.dropped(), 12);
     }
 }

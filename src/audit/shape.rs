@@ -21,7 +21,7 @@ pub(crate) fn shape_of(key: &[u8], labels: &Labels) -> KeyShape {
     KeyShape {
         format,
         len: u16::try_from(key.len()).unwrap_or(u16::MAX),
-        prefix: labels.of(Part::KeyPrefix, head).0 as u32,
+        prefix: labels.of(Part::KeyPrefix, head).get() as u32,
         value,
     }
 }

@@ -1,7 +1,7 @@
 //! What the engine tells the audit: each decision once, where it is taken.
 //!
 //! What is decided under a key's lock is handed over under it, so that the events of a key have the
-//! order of its decisions; that takes no lock, but once in a quarter of the ring, to wake the audit
+//! order of its decisions; that takes no lock, but once in a sixteenth of the ring, to wake the audit
 //! thread. What is answered from the disk,
 //! with no lock held, is handed over when it is answered.
 //!
@@ -11,8 +11,8 @@
 use super::Engine;
 use super::claim::OpenClaim;
 use super::flight::{Completed, Flight};
-use crate::audit::{Draft, DraftKey, EventKind, Holder, Seen};
-use crate::error::{Error, ErrorKind};
+use crate::audit::{Digest, Draft, EventKind, Seen};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::telemetry::events;
 use crate::types::{Difference, Key, Scope};
@@ -28,7 +28,7 @@ pub(super) struct Met {
     /// Since when it is there, or over.
     pub(super) since: Option<StoreTime>,
     pub(super) differs: Option<Difference>,
-    pub(super) holder: Holder,
+    pub(super) holder: Digest,
 }
 
 impl Met {
@@ -39,7 +39,7 @@ impl Met {
             attempt: flight.attempt,
             since: Some(flight.claimed_at),
             differs: None,
-            holder: Holder::new(&flight.seen, flight.digest),
+            holder: flight.digest.unwrap_or_default(),
         }
     }
 
@@ -50,7 +50,7 @@ impl Met {
             attempt: record.attempt,
             since: Some(record.completed_at),
             differs: None,
-            holder: Holder::new(&Seen::default(), record.digest),
+            holder: record.digest.unwrap_or_default(),
         }
     }
 
@@ -72,7 +72,25 @@ impl Engine {
         if claim.waits_since_ms.is_some() && kind == EventKind::InFlight {
             return;
         }
-        self.audit.record(|| self.draft_of_claim(kind, claim, at, met()));
+        if let Some(judged) = self.audit.record(|| self.draft_of_claim(kind, claim, at, met())) {
+            *claim.judged.lock() = Some(judged);
+        }
+    }
+
+    /// Whether the guard, if there is one, lets a claim be answered.
+    pub(crate) fn guard(&self, claim: &OpenClaim) -> Result<()> {
+        let Some(judged) = claim.judged.lock().take() else { return Ok(()) };
+        if !self.audit.refuses(&judged) {
+            return Ok(());
+        }
+        let met =
+            || Met { token: judged.event.token, attempt: judged.event.attempt, ..Met::default() };
+        self.audit_claim(EventKind::Refused, claim, None, met);
+        let message = format!(
+            "the guard of the store refused a collision of key {}: {} ({})",
+            claim.hash, judged.judgement.verdict, judged.judgement.reasons
+        );
+        Err(Error::new(ErrorKind::Refused, message))
     }
 
     fn draft_of_claim(
@@ -85,25 +103,22 @@ impl Engine {
         let request = &claim.request;
         let at = at.unwrap_or_else(|| self.time.latest());
         let waited = |since: u64| self.time.monotonic_ms().saturating_sub(since);
-        let (scope, key) = (request.scope.clone(), request.key.clone());
         let kind = match kind {
             EventKind::Replayed if claim.waits_since_ms.is_some() => EventKind::Waited,
             kind => kind,
         };
+        let is_first = matches!(kind, EventKind::Claimed | EventKind::LateRetry);
         Draft {
-            key: Some(DraftKey { hash: claim.hash, scope, key }),
+            key_hash: self.audit.key_hash(claim.hash, &request.scope, &request.key),
             seen: claim.seen,
-            texts: self.audit.texts(
-                &claim.seen,
-                request.operation.as_ref(),
-                request.caller.as_ref(),
-            ),
-            token: met.token,
+            texts: self.audit.texts(&claim.seen, request),
+            token: met.token.unwrap_or(Token(0)),
             attempt: met.attempt,
-            age_ms: met.since.map(|since| at.ms_since(since)),
-            duration_ms: claim.waits_since_ms.map(waited),
+            age_ms: met.since.map(|since| at.ms_since(since)).into(),
+            duration_ms: claim.waits_since_ms.map(waited).into(),
             differs: met.differs,
             holder: met.holder,
+            shape: if is_first { self.audit.shape(&request.key) } else { None },
             ..Draft::new(kind, at)
         }
     }
@@ -125,13 +140,15 @@ impl Engine {
     pub(super) fn audit_end(&self, kind: EventKind, flight: &Flight, at: Option<StoreTime>) {
         self.audit.record(|| {
             let at = at.unwrap_or_else(|| self.time.latest());
-            let (scope, key) = (flight.scope.clone(), flight.key.clone());
+            let Flight { hash, scope, key, seen, .. } = flight;
+            // A claim from before the store was opened has not been seen.
+            let label = seen.scope.or_else(|| self.audit.scope(scope));
             Draft {
-                key: Some(DraftKey { hash: flight.hash, scope, key }),
-                seen: flight.seen.without_request(),
-                token: Some(flight.token),
+                key_hash: self.audit.key_hash(*hash, scope, key),
+                seen: Seen { scope: label, ..seen.without_request() },
+                token: flight.token,
                 attempt: flight.attempt,
-                duration_ms: Some(at.ms_since(flight.claimed_at)),
+                duration_ms: Some(at.ms_since(flight.claimed_at)).into(),
                 ..Draft::new(kind, at)
             }
         });
@@ -160,29 +177,31 @@ impl Engine {
             return;
         }
         self.audit.record(|| Draft {
-            key: Some(DraftKey { hash, scope: scope.clone(), key: key.clone() }),
-            token: Some(token),
+            token,
             attempt,
-            ..Draft::new(EventKind::StaleHolder, self.time.latest())
+            ..self.draft_of_key(EventKind::StaleHolder, (hash, scope, key))
         });
     }
 
     /// A record was forgotten.
-    pub(super) fn audit_forgotten(
-        &self,
-        (hash, scope, key): (KeyHash, &Scope, &Key),
-        record: &Completed,
-    ) {
+    pub(super) fn audit_forgotten(&self, named: (KeyHash, &Scope, &Key), record: &Completed) {
         self.audit.record(|| {
-            let at = self.time.latest();
+            let draft = self.draft_of_key(EventKind::Forgotten, named);
             Draft {
-                key: Some(DraftKey { hash, scope: scope.clone(), key: key.clone() }),
-                token: Some(record.token),
+                token: record.token,
                 attempt: record.attempt,
-                age_ms: Some(at.ms_since(record.completed_at)),
-                ..Draft::new(EventKind::Forgotten, at)
+                age_ms: Some(draft.at.ms_since(record.completed_at)).into(),
+                ..draft
             }
         });
+    }
+
+    fn draft_of_key(&self, kind: EventKind, (hash, scope, key): (KeyHash, &Scope, &Key)) -> Draft {
+        Draft {
+            key_hash: self.audit.key_hash(hash, scope, key),
+            seen: Seen { scope: self.audit.scope(scope), ..Seen::default() },
+            ..Draft::new(kind, self.time.latest())
+        }
     }
 
     /// The first failure of the disk.
@@ -202,7 +221,7 @@ impl Engine {
         let duration_ms = step_ms.max(leap_ms);
         if duration_ms >= STEP_MS {
             self.audit.record(|| Draft {
-                duration_ms: Some(duration_ms),
+                duration_ms: Some(duration_ms).into(),
                 ..Draft::new(EventKind::ClockStep, self.time.latest())
             });
         }

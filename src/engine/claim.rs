@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
 
-use parking_lot::MutexGuard;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::Engine;
 use super::audit::Met;
@@ -17,7 +17,7 @@ use super::flight::{Completed, Flight, Owner, State};
 use super::lookup::{Searched, Spot};
 use super::shard::Shard;
 use super::signal::{Signal, Wakers};
-use crate::audit::{Digest, EventKind, Seen};
+use crate::audit::{Digest, EventKind, Judged, Seen};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::log::{ClaimFrame, ClaimState, Frame};
@@ -35,6 +35,8 @@ pub(crate) struct OpenClaim {
     policy: DropPolicy,
     /// Who asks and for what, as the audit sees it.
     pub(crate) seen: Seen,
+    /// What the guard's rules say of what it met, if there is a guard.
+    pub(crate) judged: Mutex<Option<Box<Judged>>>,
     /// Since when it waits for another's claim, in monotonic milliseconds, if it does.
     pub(crate) waits_since_ms: Option<u64>,
 }
@@ -109,8 +111,10 @@ impl Engine {
     pub(crate) fn open_claim(&self, request: ClaimRequest) -> Result<OpenClaim> {
         let KeptFor { ttl_ms, lease_ms, policy } = self.options.keep(&request.terms)?;
         let hash = self.hash(request.scope.as_bytes(), request.key.as_bytes());
-        let seen = self.audit.see(request.operation.as_deref(), request.caller.as_deref());
-        Ok(OpenClaim { request, hash, ttl_ms, lease_ms, policy, seen, waits_since_ms: None })
+        let seen = self.audit.see(&request);
+        let judged = Mutex::default();
+        let waits_since_ms = None;
+        Ok(OpenClaim { request, hash, ttl_ms, lease_ms, policy, seen, judged, waits_since_ms })
     }
 
     /// Decides a claim. A waker is left with the batch if the decision needs one.

@@ -203,6 +203,7 @@ impl<B: Backend> Exchange<B> {
             ErrorKind::LimitExceeded => {
                 Problem::new(ProblemKind::TooManyKeys).retry_after(Duration::from_secs(1))
             }
+            ErrorKind::Refused => ProblemKind::Refused.into(),
             _ => Problem::new(ProblemKind::StoreUnavailable).retry_after(Duration::from_secs(1)),
         };
         self.problem(&problem)
@@ -224,7 +225,7 @@ pub(crate) fn whole_or_body<T>(told: Told) -> Response<LayerBody<T>> {
 
 /// Whether an error is the backend's answer to this request rather than the lack of one.
 fn is_refusal(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::LimitExceeded | ErrorKind::InvalidInput)
+    matches!(error.kind(), ErrorKind::LimitExceeded | ErrorKind::InvalidInput | ErrorKind::Refused)
 }
 
 /// Who asks, as far as the headers say.

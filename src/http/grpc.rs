@@ -33,6 +33,7 @@ pub(crate) fn answer(kind: ProblemKind) -> Response<Bytes> {
 /// The codes of google.rpc.Code.
 fn code(kind: ProblemKind) -> u16 {
     const INVALID_ARGUMENT: u16 = 3;
+    const PERMISSION_DENIED: u16 = 7;
     const RESOURCE_EXHAUSTED: u16 = 8;
     const FAILED_PRECONDITION: u16 = 9;
     const ABORTED: u16 = 10;
@@ -55,6 +56,7 @@ fn code(kind: ProblemKind) -> u16 {
             UNAVAILABLE
         }
         ProblemKind::RecordUnreadable => INTERNAL,
+        ProblemKind::Refused => PERMISSION_DENIED,
     }
 }
 

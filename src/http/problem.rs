@@ -55,6 +55,8 @@ pub enum ProblemKind {
     TooManyKeys,
     /// What the store has of this key is not a response of this layer.
     RecordUnreadable,
+    /// The guard of the store refused the request.
+    Refused,
 }
 
 struct Row {
@@ -81,7 +83,7 @@ const fn row(
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::KeyMissing,
         Self::KeyMalformed,
         Self::KeyReused,
@@ -98,6 +100,7 @@ impl ProblemKind {
         Self::StoreUnavailable,
         Self::TooManyKeys,
         Self::RecordUnreadable,
+        Self::Refused,
     ];
 
     #[rustfmt::skip]
@@ -137,6 +140,8 @@ impl ProblemKind {
                 INVALID, "Too many new keys"),
             Self::RecordUnreadable => row("record-unreadable", S::INTERNAL_SERVER_ERROR,
                 S::INTERNAL_SERVER_ERROR, API, "The kept response cannot be read"),
+            Self::Refused => row("refused", S::FORBIDDEN, S::FORBIDDEN, INVALID,
+                "This use of the Idempotency-Key is refused"),
         }
     }
 
@@ -212,6 +217,7 @@ impl ProblemKind {
             Self::StoreUnavailable => "Nothing was executed. Repeat the request later.",
             Self::TooManyKeys => "Nothing was executed. Slow down, and repeat the request later.",
             Self::RecordUnreadable => "The request was executed once, and is not executed again.",
+            Self::Refused => "The request does not look like a repetition by its first sender.",
         }
     }
 }

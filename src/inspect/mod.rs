@@ -169,6 +169,18 @@ impl Inspector {
         keys::find(self, scope, key)
     }
 
+    /// What hashes keys as the store's own audit trail does, unless that was given a secret
+    /// ([`Audit::secret`](crate::audit::Audit::secret)). Reads the manifest.
+    ///
+    /// # Errors
+    /// [`Corrupt`](ErrorKind::Corrupt) without a good manifest,
+    /// [`VersionTooNew`](ErrorKind::VersionTooNew), [`Io`](ErrorKind::Io).
+    #[cfg(feature = "report")]
+    pub fn key_hasher(&self) -> Result<crate::audit::KeyHasher> {
+        let (manifest, _) = reader::read_manifest(self)?;
+        Ok(crate::audit::KeyHasher::of_store(&manifest.hash_key))
+    }
+
     /// Reads everything and compares it with its checksums and with itself, a segment at a time.
     ///
     /// # Errors

@@ -193,6 +193,11 @@ impl Deciding {
         }
         self.measure(fate)?;
         let claim = self.claim.take().ok_or_else(super::call::told_already)?;
+        if let Err(refused) = self.inner()?.engine.guard(&claim) {
+            self.decided = Some(decided);
+            self.take_back();
+            return self.measure(Err(refused));
+        }
         self.report(claim.hash, &decided.decision)?;
         let inner = self.inner.take().ok_or_else(super::call::told_already)?;
         Ok(match decided.decision {
@@ -235,9 +240,10 @@ fn came(decision: &Decision) -> Came {
     }
 }
 
-impl Drop for Deciding {
-    fn drop(&mut self) {
-        let Some(Decided { decision: Decision::Claimed(granted), .. }) = &self.decided else {
+impl Deciding {
+    /// Gives back what was won and not told.
+    fn take_back(&mut self) {
+        let Some(Decided { decision: Decision::Claimed(granted), .. }) = self.decided.take() else {
             return;
         };
         let Ok(inner) = self.inner() else { return };
@@ -249,5 +255,11 @@ impl Drop for Deciding {
             inner.engine.nudge();
         }
         inner.let_go();
+    }
+}
+
+impl Drop for Deciding {
+    fn drop(&mut self) {
+        self.take_back();
     }
 }

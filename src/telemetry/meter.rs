@@ -238,6 +238,7 @@ fn kind_of(kind: ErrorKind) -> &'static str {
         ErrorKind::OutcomeUnknown => "outcome_unknown",
         ErrorKind::Poisoned => "poisoned",
         ErrorKind::Closed => "closed",
+        ErrorKind::Refused => "refused",
         ErrorKind::Locked => "locked",
         ErrorKind::WrongStore => "wrong_store",
         ErrorKind::VersionTooNew => "version_too_new",

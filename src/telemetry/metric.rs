@@ -70,7 +70,7 @@ pub(crate) static EVENTS: [Metric; 9] = [
 
 /// Published from the store's own counters, in the order of
 /// [`counts`](super::published::counts).
-pub(crate) static COUNTS: [Metric; 14] = [
+pub(crate) static COUNTS: [Metric; 17] = [
     counter("oncekey_completions_total", Unit::Count, "Completions."),
     counter("oncekey_releases_total", Unit::Count, "Releases."),
     counter("oncekey_forgets_total", Unit::Count, "Records forgotten on request."),
@@ -89,11 +89,14 @@ pub(crate) static COUNTS: [Metric; 14] = [
     counter("oncekey_zero_filled_bytes_total", Unit::Bytes, "Bytes of zeros in fresh files."),
     counter("oncekey_record_cache_hits_total", Unit::Count, "Records answered from memory."),
     counter("oncekey_record_cache_misses_total", Unit::Count, "Records read from their files."),
+    counter("oncekey_audit_events_total", Unit::Count, "Events that the audit trail took."),
+    counter("oncekey_audit_dropped_total", Unit::Count, "Events that the audit trail has lost."),
+    counter("oncekey_audit_failures_total", Unit::Count, "Failed writes of the audit trail."),
 ];
 
 /// Published from the store's statistics, in the order of
 /// [`levels`](super::published::levels).
-pub(crate) static LEVELS: [Metric; 18] = [
+pub(crate) static LEVELS: [Metric; 19] = [
     gauge("oncekey_live_keys", Unit::Count, "Completed records in the index."),
     gauge("oncekey_claims_in_flight", Unit::Count, "Claims in flight, unresolved ones included."),
     gauge("oncekey_unresolved", Unit::Count, "Attempts that wait for somebody to resolve them."),
@@ -108,6 +111,7 @@ pub(crate) static LEVELS: [Metric; 18] = [
     gauge("oncekey_late_keys", Unit::Count, "Keys that are remembered as expired."),
     gauge("oncekey_late_bytes", Unit::Bytes, "Memory of the keys remembered as expired."),
     gauge("oncekey_late_disk_bytes", Unit::Bytes, "Files of the keys remembered as expired."),
+    gauge("oncekey_audit_bytes", Unit::Bytes, "Files of the audit trail."),
     gauge("oncekey_held_back_seconds", Unit::Seconds, "A leap of the clock that is not believed."),
     gauge("oncekey_compaction_paused", Unit::Count, "1 while pruning and compaction are paused."),
     gauge("oncekey_disk_full", Unit::Count, "1 while there is no room for a further segment."),

@@ -61,6 +61,9 @@ pub(crate) fn counts(stats: &Stats) -> [u64; COUNTS.len()] {
         stats.zero_filled_bytes,
         stats.record_cache_hits,
         stats.record_cache_misses,
+        stats.audit_events,
+        stats.audit_dropped,
+        stats.audit_failures,
     ]
 }
 
@@ -84,6 +87,7 @@ pub(crate) fn levels(stats: &Stats) -> [f64; LEVELS.len()] {
         whole(stats.late_keys),
         whole(stats.late_bytes),
         whole(stats.late_disk_bytes),
+        whole(stats.audit_bytes),
         seconds(stats.held_back_ms),
         f64::from(u8::from(stats.compaction_paused)),
         f64::from(u8::from(stats.short_of_room)),

@@ -15,6 +15,7 @@ mod api_told;
 mod api_waiters;
 mod api_wakers;
 mod audit;
+mod audit_guard;
 mod audit_threads;
 
 mod chaos;
@@ -50,6 +51,8 @@ mod shortage;
 mod sizes;
 mod smoke;
 mod store_time;
+#[cfg(feature = "report")]
+mod story;
 mod stress_rewrites;
 mod stress_waiters;
 mod sweep;

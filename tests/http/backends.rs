@@ -171,6 +171,14 @@ async fn fail_open_executes_without_protection() {
 }
 
 #[tokio::test]
+async fn what_a_guard_refuses_is_a_403() {
+    let played = Played::new();
+    played.strikes("claim", Strikes::Before(ErrorKind::Refused), 1);
+    assert_eq!(played.send("x").await.problem(), problem(403, "refused"));
+    assert_eq!(played.count.get(), 0);
+}
+
+#[tokio::test]
 async fn a_limit_is_a_429() {
     let played = Played::new();
     played.strikes("claim", Strikes::Before(ErrorKind::LimitExceeded), 1);

@@ -34,7 +34,7 @@ pub(super) fn shape(sender: u64, now_ms: u64, number: u64, dice: &mut Dice) -> K
     let (format, len, head) = match generator.unwrap_or(Generator::Uuid4) {
         Generator::Uuid4 => (KeyFormat::UuidV4, 36, random),
         Generator::Uuid7 => (KeyFormat::UuidV7, 36, now_ms << 16),
-        Generator::Ulid => (KeyFormat::Ulid, 26, now_ms << 16),
+        Generator::Ulid => (KeyFormat::Ulid, 26, now_ms << 22),
         Generator::Counter => (KeyFormat::Decimal, 7, 1_000_000 + number),
         Generator::Timestamp => (KeyFormat::Decimal, 13, now_ms),
         Generator::Truncated => (KeyFormat::Hexadecimal, 8, random & 0xFFFF_FFFF_0000_0000),

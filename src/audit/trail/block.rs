@@ -69,7 +69,7 @@ impl Filling {
         &mut self,
         event: &Event,
         dictionary: &mut Dictionary,
-        names: &dyn EventNames,
+        names: EventNames<'_>,
     ) {
         if self.is_empty() {
             self.first = event.id.sequence;

@@ -11,7 +11,8 @@
 //! the fields that there are, in the order of `put_event`
 //! ```
 
-use super::dictionary::{Dictionary, Name, Names, NoLabel, Numbers};
+use super::dictionary::{Dictionary, Names, NoLabel, Numbers};
+use crate::audit::label::Network;
 use crate::audit::{Context, Event, EventId, EventKind, KeyFormat, KeyShape, Label};
 use crate::ids::{StoreTime, Token};
 use crate::log::{Reader, put};
@@ -28,7 +29,6 @@ const TOKEN: u8 = 4;
 const ATTEMPT: u8 = 8;
 const AGE: u8 = 16;
 const DURATION: u8 = 32;
-const GAP: u8 = 64;
 const CONTEXT: u8 = 128;
 
 const CLIENT: u8 = 1;
@@ -45,16 +45,12 @@ pub(crate) struct Before {
     pub(crate) token: u64,
 }
 
-/// The names behind an event's labels, as far as they may be kept; asked for once a segment.
-pub(crate) trait EventNames {
-    fn scope(&self) -> Name;
-    fn operation(&self) -> Name;
-    /// Of whoever asked, or of the holder.
-    fn client(&self, of_holder: bool) -> Name;
-    fn network(&self, of_holder: bool) -> Name;
-    fn agent(&self, of_holder: bool) -> Name;
-    /// Of whoever asked; kept with the event, since each is another.
-    fn request(&self) -> Name;
+/// The names behind an event's labels, as far as they may be kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EventNames<'a> {
+    pub(crate) known: &'a Names,
+    /// The request's id: it is kept with the event, since each is another.
+    pub(crate) request: Option<&'a str>,
 }
 
 const fn zigzag(by: i64) -> u64 {
@@ -79,7 +75,7 @@ pub(crate) fn put_event(
     event: &Event,
     before: &mut Before,
     dictionary: &mut Dictionary,
-    names: &dyn EventNames,
+    names: EventNames<'_>,
 ) {
     let context = parts(&event.context);
     let holder = event.holder.as_ref().map_or(0, parts);
@@ -98,7 +94,6 @@ pub(crate) fn put_event(
             | flag(event.attempt != usual_attempt(event.token), ATTEMPT)
             | flag(event.age_ms.is_some(), AGE)
             | flag(event.duration_ms.is_some(), DURATION)
-            | flag(event.gap_ms.is_some(), GAP)
             | flag(has_context, CONTEXT),
     );
     if has_context {
@@ -108,10 +103,10 @@ pub(crate) fn put_event(
     before.at = event.at;
     out.extend_from_slice(&event.key_hash.to_le_bytes());
     if let Some(label) = event.scope {
-        dictionary.put(out, label, || names.scope());
+        dictionary.put(out, label, names.known);
     }
     if let Some(label) = event.operation {
-        dictionary.put(out, label, || names.operation());
+        dictionary.put(out, label, names.known);
     }
     if let Some(token) = event.token {
         put_change(out, before.token, token.0);
@@ -120,15 +115,15 @@ pub(crate) fn put_event(
     if event.attempt != usual_attempt(event.token) {
         put(out, u64::from(event.attempt));
     }
-    for ms in [event.age_ms, event.duration_ms, event.gap_ms].into_iter().flatten() {
+    for ms in [event.age_ms, event.duration_ms].into_iter().flatten() {
         put(out, ms);
     }
     if let Some(differs) = event.differs {
         out.push(difference_code(differs));
     }
-    put_context(out, &event.context, false, dictionary, names);
+    put_context(out, &event.context, dictionary, names);
     if let Some(holder) = &event.holder {
-        put_context(out, holder, true, dictionary, names);
+        put_context(out, holder, dictionary, EventNames { request: None, ..names });
     }
     if let Some(shape) = &event.shape {
         out.push(format_code(shape.format));
@@ -154,30 +149,59 @@ fn parts(context: &Context) -> u8 {
 fn put_context(
     out: &mut Vec<u8>,
     context: &Context,
-    of_holder: bool,
     dictionary: &mut Dictionary,
-    names: &dyn EventNames,
+    names: EventNames<'_>,
 ) {
     if let Some(label) = context.client {
-        dictionary.put(out, label, || names.client(of_holder));
+        dictionary.put(out, label, names.known);
     }
     if let Some(label) = context.network {
-        dictionary.put(out, label, || names.network(of_holder));
+        put_network(out, label, dictionary, names.known);
     }
     if let Some(label) = context.agent {
-        dictionary.put(out, label, || names.agent(of_holder));
+        dictionary.put(out, label, names.known);
     }
     if let Some(label) = context.request {
-        out.extend_from_slice(&label.0.to_le_bytes());
-        let name = if of_holder { None } else { names.request() };
-        let name = name.as_deref().map(|name| name.get(..MAX_REQUEST.min(name.len())));
-        match name.flatten() {
+        out.extend_from_slice(&label.get().to_le_bytes());
+        let name = names.request.and_then(|name| name.get(..MAX_REQUEST.min(name.len())));
+        match name {
             None => put(out, 0),
             Some(name) => {
                 put(out, name.len() as u64 + 1);
                 out.extend_from_slice(name.as_bytes());
             }
         }
+    }
+}
+
+/// How a network is told: by itself, since there are many, or as another label.
+const LABEL: u8 = 0;
+const V4: u8 = 4;
+const V6: u8 = 6;
+
+fn put_network(out: &mut Vec<u8>, label: Label, dictionary: &mut Dictionary, known: &Names) {
+    match Network::of_label(label) {
+        Some(Network::V4(prefix)) => {
+            out.push(V4);
+            out.extend_from_slice(&prefix);
+        }
+        Some(Network::V6(prefix)) => {
+            out.push(V6);
+            out.extend_from_slice(&prefix);
+        }
+        None => {
+            out.push(LABEL);
+            dictionary.put(out, label, known);
+        }
+    }
+}
+
+fn read_network(body: &mut Reader<'_>, labels: &mut Labels<'_>) -> Option<Label> {
+    match body.array()? {
+        [LABEL] => labels.read(body),
+        [V4] => Some(Network::V4(*body.array()?).label()),
+        [V6] => Some(Network::V6(*body.array()?).label()),
+        _ => None,
     }
 }
 
@@ -219,7 +243,7 @@ impl Labels<'_> {
             Err(NoLabel::Malformed) => None,
             Err(NoLabel::Lost) => {
                 *self.lost = true;
-                Some(Label(0))
+                Some(Label::new(0))
             }
         }
     }
@@ -254,7 +278,6 @@ fn read_fields(
     };
     event.age_ms = if_has!(flags, AGE, body.varint());
     event.duration_ms = if_has!(flags, DURATION, body.varint());
-    event.gap_ms = if_has!(flags, GAP, body.varint());
     event.differs = if_has!(first, DIFFERS, read_difference(body));
     let [contexts] = contexts;
     event.context = read_context(body, contexts, labels)?;
@@ -265,9 +288,9 @@ fn read_fields(
 
 fn read_context(body: &mut Reader<'_>, parts: u8, labels: &mut Labels<'_>) -> Option<Context> {
     let client = if_has!(parts, CLIENT, labels.read(body));
-    let network = if_has!(parts, NETWORK, labels.read(body));
+    let network = if_has!(parts, NETWORK, read_network(body, labels));
     let agent = if_has!(parts, AGENT, labels.read(body));
-    let request = if_has!(parts, REQUEST, body.u64().map(Label));
+    let request = if_has!(parts, REQUEST, body.u64().map(Label::new));
     if let Some(label) = request
         && let Some(len) = body.varint_len()?.checked_sub(1)
     {

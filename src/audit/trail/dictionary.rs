@@ -21,7 +21,7 @@ const MAX_NAMES_BYTES: usize = 16 << 20;
 /// The writer's side.
 #[derive(Debug, Default)]
 pub(crate) struct Dictionary {
-    numbers: HashTable<(u64, u32)>,
+    numbers: HashTable<(Label, u32)>,
 }
 
 impl Dictionary {
@@ -34,29 +34,26 @@ impl Dictionary {
     }
 
     /// Writes a label's number; the label itself and its name with it, if it is new.
-    pub(crate) fn put(&mut self, out: &mut Vec<u8>, label: Label, name: impl FnOnce() -> Name) {
-        let known = self.numbers.find(label.0, |(known, _)| *known == label.0);
+    pub(crate) fn put(&mut self, out: &mut Vec<u8>, label: Label, names: &Names) {
+        let known = self.numbers.find(label.get(), |(known, _)| *known == label);
         if let Some((_, number)) = known {
             put(out, u64::from(*number));
             return;
         }
         let number = u32::try_from(self.len()).unwrap_or(u32::MAX);
-        self.numbers.insert_unique(label.0, (label.0, number), |(label, _)| *label);
+        self.numbers.insert_unique(label.get(), (label, number), |(label, _)| label.get());
         put(out, u64::from(number));
-        out.extend_from_slice(&label.0.to_le_bytes());
-        match name() {
+        out.extend_from_slice(&label.get().to_le_bytes());
+        match names.get(label) {
             None => put(out, 0),
             Some(name) => {
-                let name = cut(&name);
+                let name = cut(name);
                 put(out, name.len() as u64 + 1);
                 out.extend_from_slice(name.as_bytes());
             }
         }
     }
 }
-
-/// A name that is written for the first time, if it may be.
-pub(crate) type Name = Option<String>;
 
 fn cut(name: &str) -> &str {
     let mut end = name.len().min(MAX_NAME_BYTES);
@@ -107,7 +104,7 @@ impl Numbers {
         if number != self.labels.len() || number >= MAX_LABELS {
             return Err(NoLabel::Malformed);
         }
-        let label = Label(body.u64().ok_or(NoLabel::Malformed)?);
+        let label = Label::new(body.u64().ok_or(NoLabel::Malformed)?);
         let len = body.varint_len().ok_or(NoLabel::Malformed)?;
         if let Some(len) = len.checked_sub(1) {
             let name = body.bytes(len).and_then(|name| std::str::from_utf8(name).ok());
@@ -118,7 +115,7 @@ impl Numbers {
     }
 }
 
-/// The names that a reader has met.
+/// Names by their labels: those that a reader has met, or a writer may keep.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     by_label: HashMap<Label, Box<str>>,
@@ -162,10 +159,10 @@ mod tests {
     fn names_stay_bounded() {
         let mut names = Names::default();
         for number in 0..100_000 {
-            names.keep(Label(number), &"x".repeat(255));
+            names.keep(Label::new(number), &"x".repeat(255));
             assert!(names.bytes <= MAX_NAMES_BYTES + 1024);
         }
-        assert_eq!(names.get(Label(99_999)).map(str::len), Some(255));
-        assert_eq!(names.get(Label(0)), None);
+        assert_eq!(names.get(Label::new(99_999)).map(str::len), Some(255));
+        assert_eq!(names.get(Label::new(1)), None);
     }
 }

@@ -22,7 +22,7 @@ mod tests;
 mod writer;
 
 pub(crate) use code::EventNames;
-pub(crate) use dictionary::{Name, Names};
+pub(crate) use dictionary::Names;
 pub use reader::{Damage, Gap, Trail, TrailItem};
 pub(crate) use writer::{Bounds, Lost, Origin, TrailWriter};
 

@@ -4,6 +4,7 @@
 //! no events are told as damage; memory is bounded, however long the trail is. It takes no lock and
 //! changes nothing, so a trail can be read while a store writes it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -15,11 +16,17 @@ use super::code::read_event;
 use super::cursor::{Cursor, Step, Unreadable};
 use super::dictionary::{Names, Numbers};
 use super::header::{file_name, number_of};
+use crate::audit::label::Network;
 use crate::audit::{Event, EventId, Label};
 use crate::disk::{Disk, RealDisk};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::StoreId;
 use crate::log::Reader;
+
+/// An opening that dies leaves at least so many tokens behind that nobody will have, and one that is
+/// closed none: where the next number is so far away, there was an opening between that died with
+/// all of its events.
+pub(crate) const RESERVED_TOKENS: u64 = 1 << 23;
 
 /// What is next in a trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,6 +136,8 @@ pub struct Trail {
     /// The id that the next event should have, and that of the last one told.
     expected: Option<EventId>,
     last: Option<EventId>,
+    /// The highest token of the opening that is read, or its number.
+    top_token: u64,
     /// Whether the opening of the store that was read last has been closed.
     is_ended: bool,
     /// Whether one before it has not, and that is still to be told.
@@ -185,6 +194,7 @@ impl Trail {
             key_id: None,
             expected: None,
             last: None,
+            top_token: 0,
             is_ended: false,
             is_cut: false,
             is_short: false,
@@ -194,8 +204,9 @@ impl Trail {
 
     /// The text behind a label, if the trail has it.
     #[must_use]
-    pub fn name(&self, label: Label) -> Option<&str> {
-        self.names.get(label)
+    pub fn name(&self, label: Label) -> Option<Cow<'_, str>> {
+        let network = || Network::of_label(label).map(|network| Cow::Owned(network.to_string()));
+        self.names.get(label).map(Cow::Borrowed).or_else(network)
     }
 
     /// Whose trail it is: the store of what was read last. It changes where a store was made anew
@@ -217,6 +228,30 @@ impl Trail {
     #[must_use]
     pub fn is_ended(&self) -> bool {
         self.is_ended && !self.is_short
+    }
+
+    /// The number of the segment that is being read; zero before the first.
+    #[cfg(feature = "report")]
+    pub(crate) fn segment(&self) -> u64 {
+        self.number.unwrap_or_default()
+    }
+
+    /// The id that the next event of the present opening should have.
+    #[cfg(feature = "report")]
+    pub(crate) fn expected(&self) -> Option<EventId> {
+        self.expected
+    }
+
+    /// Whether the opening that is being read has been closed, whatever follows.
+    #[cfg(feature = "report")]
+    pub(crate) fn has_ended(&self) -> bool {
+        self.is_ended
+    }
+
+    /// Whether one before it was not closed, and that is still to be told.
+    #[cfg(feature = "report")]
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     /// Bytes at the end of the trail that make no event yet: a write that is under way, or one that
@@ -308,7 +343,9 @@ impl Trail {
         let other = self.store_id.replace(header.store_id) != Some(header.store_id);
         self.key_id = Some(header.key_id);
         if other || self.expected.is_none_or(|expected| expected.boot != header.boot) {
-            self.is_cut |= self.expected.is_some() && !self.is_ended;
+            let leapt = header.boot.saturating_sub(self.top_token) >= RESERVED_TOKENS;
+            self.is_cut |= self.expected.is_some() && (!self.is_ended || (leapt && !other));
+            self.top_token = header.boot;
             self.expected = Some(header.event_id(0));
             self.is_ended = false;
         }
@@ -375,6 +412,7 @@ impl Trail {
     fn tell(&mut self, event: Event) -> TrailItem {
         let gap = self.gap_before(event.id);
         self.last = Some(event.id);
+        self.top_token = self.top_token.max(event.token.map_or(0, |token| token.0));
         self.expected = Some(EventId::new(event.id.boot, event.id.sequence.saturating_add(1)));
         self.is_ended = false;
         match gap {

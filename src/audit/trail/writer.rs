@@ -138,7 +138,7 @@ impl TrailWriter {
     }
 
     /// Takes an event. It is on disk after a `write`.
-    pub(crate) fn append(&mut self, event: &Event, names: &dyn EventNames) -> Result<(), Lost> {
+    pub(crate) fn append(&mut self, event: &Event, names: EventNames<'_>) -> Result<(), Lost> {
         self.prepare_for(event).map_err(|lost| Lost { events: lost.events + 1, ..lost })?;
         self.filling.push(event, &mut self.dictionary, names);
         self.filled += 1;

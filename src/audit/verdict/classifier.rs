@@ -91,10 +91,10 @@ impl Classifier {
 
     /// Fills in the event's gap if it has none and the key is remembered, then judges it.
     pub fn observe(&mut self, event: &mut Event) -> Option<Judgement> {
-        if event.gap_ms.is_none() {
-            let past = self.table.get(event.key_hash).filter(|_| event.key_hash != 0);
+        if event.gap_ms.is_none() && event.kind.is_request() && event.key_hash != 0 {
+            let past = self.table.get(event.key_hash);
             let at_ms = event.at.as_millis();
-            event.gap_ms = past.map(|past| at_ms.saturating_sub(past.seen_at_ms));
+            event.gap_ms = past.map(|past| at_ms.saturating_sub(past.tried_at_ms));
         }
         self.classify(event)
     }

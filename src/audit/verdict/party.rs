@@ -19,13 +19,11 @@ impl Party {
     pub(super) const NONE: Self = Self { client: 0, network: 0, agent: 0 };
 
     pub(super) fn of(context: &Context) -> Self {
-        let short = |label: Option<Label>| {
-            label.map_or(0, |label| ((label.get() >> 32) as u32 ^ label.get() as u32).max(1))
-        };
+        let half = |label: Option<Label>| label.map_or(0, Label::half);
         Self {
-            client: short(context.client),
-            network: short(context.network),
-            agent: short(context.agent),
+            client: half(context.client),
+            network: half(context.network),
+            agent: half(context.agent),
         }
     }
 }

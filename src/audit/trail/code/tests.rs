@@ -1,8 +1,10 @@
 //! Events as bytes: whatever is written is read again, and takes as little as is promised.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 
-use super::super::dictionary::{Dictionary, Name, Names, Numbers};
+use super::super::dictionary::{Dictionary, Names, Numbers};
 use super::{Before, EventNames, FORMATS, put_event, read_event};
 use crate::audit::{Context, Event, EventId, EventKind, KeyShape, Label};
 use crate::ids::{StoreTime, Token};
@@ -10,32 +12,17 @@ use crate::log::Reader;
 use crate::types::Difference;
 
 /// Names of no label.
-pub(crate) struct Nameless;
-
-impl EventNames for Nameless {
-    fn scope(&self) -> Name {
-        None
-    }
-    fn operation(&self) -> Name {
-        None
-    }
-    fn client(&self, _: bool) -> Name {
-        None
-    }
-    fn network(&self, _: bool) -> Name {
-        None
-    }
-    fn agent(&self, _: bool) -> Name {
-        None
-    }
-    fn request(&self) -> Name {
-        None
-    }
+pub(crate) fn nameless() -> EventNames<'static> {
+    static NONE: LazyLock<Names> = LazyLock::new(Names::default);
+    EventNames { known: &NONE, request: None }
 }
 
 fn label() -> impl Strategy<Value = Option<Label>> {
     // Few, so that they come again, and any.
-    prop::option::of(prop_oneof![(0_u64..40).prop_map(Label), any::<u64>().prop_map(Label)])
+    prop::option::of(prop_oneof![
+        (0_u64..40).prop_map(Label::new),
+        any::<u64>().prop_map(Label::new)
+    ])
 }
 
 fn context() -> impl Strategy<Value = Context> {
@@ -63,7 +50,7 @@ pub(crate) fn events(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec
     let ms = || prop::option::of(any::<u64>());
     let fields = (
         (0..EventKind::ALL.len(), numbers, (label(), label())),
-        (ms(), ms(), ms()),
+        (ms(), ms()),
         (prop::option::of(differs()), context(), prop::option::of(context())),
         prop::option::of(shape()),
     );
@@ -73,7 +60,7 @@ pub(crate) fn events(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec
         let mut event = Event::new(id, StoreTime(at), EventKind::ALL[kind], key_hash);
         (event.scope, event.operation) = texts;
         (event.token, event.attempt) = (token.map(Token), attempt);
-        (event.age_ms, event.duration_ms, event.gap_ms) = times;
+        (event.age_ms, event.duration_ms) = times;
         (event.differs, event.context, event.holder) = who;
         event.shape = shape;
         event
@@ -90,7 +77,7 @@ fn encoded(events: &[Event]) -> Vec<u8> {
     let mut before = Before { at: StoreTime(7), token: 0 };
     let (mut out, mut dictionary) = (Vec::new(), Dictionary::default());
     for event in events {
-        put_event(&mut out, event, &mut before, &mut dictionary, &Nameless);
+        put_event(&mut out, event, &mut before, &mut dictionary, nameless());
     }
     out
 }

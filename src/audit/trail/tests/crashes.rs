@@ -9,7 +9,7 @@ fn script(disk: &Arc<SimDisk>) -> u64 {
     let mut synced = 0;
     for round in 0..30 {
         for sequence in round * 100..(round + 1) * 100 {
-            if writer.append(&event(2, sequence), &Nameless).is_err() {
+            if writer.append(&event(2, sequence), nameless()).is_err() {
                 return synced;
             }
         }
@@ -93,7 +93,7 @@ fn a_failed_call_costs_a_known_number_of_events_and_nothing_else() {
             }
             let mut writer = opened.expect("opened");
             for sequence in 0..3000 {
-                if let Err(error) = writer.append(&event(2, sequence), &Nameless) {
+                if let Err(error) = writer.append(&event(2, sequence), nameless()) {
                     lost += error.events;
                 }
                 if sequence % 100 == 99 {

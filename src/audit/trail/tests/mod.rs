@@ -8,7 +8,7 @@ mod sizes;
 
 use std::sync::Arc;
 
-use super::code::tests::Nameless;
+use super::code::tests::nameless;
 use super::{Bounds, Origin, Trail, TrailItem, TrailWriter};
 use crate::audit::{Context, Event, EventId, EventKind, Gap, Label};
 use crate::ids::{StoreId, StoreTime, Token};
@@ -37,16 +37,16 @@ fn event(boot: u64, sequence: u64) -> Event {
     let kind = EventKind::ALL[sequence as usize % EventKind::ALL.len()];
     let at = START.plus_ms(3 * sequence);
     let mut event = Event::new(EventId::new(boot, sequence), at, kind, sequence * 77);
-    event.scope = Some(Label(1000 + sequence / 3));
+    event.scope = Some(Label::new(1000 + sequence / 3));
     event.token = Some(Token(sequence + 1));
     event.attempt = 1 + (sequence % 2) as u32;
-    event.context = Context { client: Some(Label(sequence % 5)), ..Context::default() };
+    event.context = Context { client: Some(Label::new(sequence % 5)), ..Context::default() };
     event
 }
 
 fn append(writer: &mut TrailWriter, boot: u64, sequences: impl IntoIterator<Item = u64>) {
     for sequence in sequences {
-        writer.append(&event(boot, sequence), &Nameless).expect("appended");
+        writer.append(&event(boot, sequence), nameless()).expect("appended");
     }
     writer.write().expect("written");
 }

@@ -16,15 +16,15 @@ fn request(sequence: u64, kind: EventKind) -> Event {
     let key = mixed(sequence);
     let at = START.plus_ms(sequence / 20);
     let mut event = Event::new(EventId::new(1, sequence), at, kind, key);
-    event.scope = Some(Label(mixed(key % 1000)));
-    event.operation = Some(Label(mixed(5000 + key % 20)));
+    event.scope = Some(Label::new(mixed(key % 1000)));
+    event.operation = Some(Label::new(mixed(5000 + key % 20)));
     event.token = Some(Token(1 << 24 | sequence));
     event.attempt = 1;
     event.context = Context {
-        client: Some(Label(mixed(6000 + key % 50))),
-        network: Some(Label(mixed(10_000 + key % 5000))),
-        agent: Some(Label(mixed(7000 + key % 60))),
-        request: Some(Label(key)),
+        client: Some(Label::new(mixed(6000 + key % 50))),
+        network: Some(Label::new(mixed(10_000 + key % 5000))),
+        agent: Some(Label::new(mixed(7000 + key % 60))),
+        request: Some(Label::new(key)),
     };
     event
 }
@@ -35,7 +35,7 @@ fn bytes_an_event(events: impl Iterator<Item = Event>, a_write: u64) -> f64 {
     let mut writer = writer_within(&disk, 1, bounds);
     let mut count = 0;
     for event in events {
-        writer.append(&event, &Nameless).expect("appended");
+        writer.append(&event, nameless()).expect("appended");
         count += 1;
         if count % a_write == 0 {
             writer.write().expect("written");
@@ -70,7 +70,6 @@ fn a_collision_takes_at_most_96_bytes() {
     let collisions = (0..50_000).map(|number| {
         let mut event = request(number, EventKind::Mismatch);
         event.age_ms = Some(mixed(number) % 86_400_000);
-        event.gap_ms = Some(mixed(number) % 600_000);
         event.differs = Some(Difference::Payload);
         let other = request(mixed(number), EventKind::Claimed).context;
         event.holder = Some(Context { request: None, ..other });

@@ -1,16 +1,14 @@
 //! `oncekey audit synth`: labelled traffic as JSON lines, to try rules and reports on.
 
-mod json;
-
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use oncekey::audit::synth::{Set, Synth};
+use oncekey::audit::event_json;
+use oncekey::audit::synth::{Labelled, Set, Synth};
 
-use self::json::Line;
 use crate::words::{conclude, escape};
 
 const EXAMPLES: &str = "\
@@ -19,8 +17,8 @@ Examples:
   oncekey audit synth --seed 7 --events 1000000 --set held-out --out events.jsonl
   oncekey audit synth --events 100000 --out - | jq -r .truth | sort | uniq -c
 
-One event a line, in the order of time, with what it truly was (truth; null if it is no collision)
-and what happened to its key (scenario). What is in it: docs/verdicts.md.";
+One event a line, as `audit export` writes it, in the order of time, with what it truly was (truth;
+null if it is no collision) and what happened to its key (scenario). What is in it: docs/verdicts.md.";
 
 /// Write labelled events of imagined clients: the same ones for the same seed.
 #[derive(Debug, clap::Args)]
@@ -70,8 +68,16 @@ fn write(args: &Args, to: impl Write) -> io::Result<()> {
     };
     let mut output = BufWriter::with_capacity(1 << 16, to);
     for labelled in Synth::new(args.seed, set).take(args.events) {
-        serde_json::to_writer(&mut output, &Line::of(&labelled))?;
-        output.write_all(b"\n")?;
+        write_line(&mut output, &labelled)?;
     }
     output.flush()
+}
+
+/// The event's JSON object, and in it what is known beside.
+fn write_line(output: &mut impl Write, labelled: &Labelled) -> io::Result<()> {
+    let line = event_json(None, &labelled.event, None, &|_| None);
+    let fields = line.strip_suffix('}').unwrap_or(&line);
+    let truth = labelled.truth.map(|truth| truth.name());
+    let truth = truth.map_or_else(|| "null".to_owned(), |truth| format!("\"{truth}\""));
+    writeln!(output, r#"{fields},"truth":{truth},"scenario":"{}"}}"#, labelled.scenario.name())
 }
