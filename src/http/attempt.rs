@@ -4,7 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::shared::Shared;
+use super::exchange::Exchange;
 use crate::backend::{Backend, ClaimId, Granted};
 use crate::error::Result;
 use crate::ids::Token;
@@ -14,13 +14,17 @@ use crate::types::{Checkpoint, DownstreamKey, Key, Scope};
 /// A claim that was won, where it was won.
 #[derive(Debug)]
 pub(crate) struct Held<B> {
-    shared: Arc<Shared<B>>,
+    exchange: Arc<Exchange<B>>,
     granted: Granted,
 }
 
 impl<B> Held<B> {
-    pub(crate) fn new(shared: Arc<Shared<B>>, granted: Granted) -> Self {
-        Self { shared, granted }
+    pub(crate) fn new(exchange: Arc<Exchange<B>>, granted: Granted) -> Self {
+        Self { exchange, granted }
+    }
+
+    pub(crate) fn exchange(&self) -> &Exchange<B> {
+        &self.exchange
     }
 
     pub(crate) fn granted(&self) -> &Granted {
@@ -46,7 +50,9 @@ impl<B: Backend> Holding for Held<B> {
     }
 
     fn save(self: Arc<Self>, checkpoint: Checkpoint) -> Saving {
-        Box::pin(async move { self.shared.backend.checkpoint(self.id(), checkpoint).await })
+        Box::pin(
+            async move { self.exchange.shared.backend.checkpoint(self.id(), checkpoint).await },
+        )
     }
 }
 

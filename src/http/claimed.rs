@@ -44,14 +44,13 @@ enum Handled<Out, E> {
 }
 
 /// A request whose key was claimed.
-pub(crate) struct Claimed<'a, B> {
-    exchange: &'a Exchange<B>,
+pub(crate) struct Claimed<B> {
     held: Arc<Held<B>>,
 }
 
-impl<'a, B: Backend> Claimed<'a, B> {
-    pub(crate) fn new(exchange: &'a Exchange<B>, held: Arc<Held<B>>) -> Self {
-        Self { exchange, held }
+impl<B: Backend> Claimed<B> {
+    pub(crate) fn new(held: Arc<Held<B>>) -> Self {
+        Self { held }
     }
 
     pub(crate) async fn run<S, In, Out>(
@@ -85,22 +84,26 @@ impl<'a, B: Backend> Claimed<'a, B> {
         match self.complete(self.kept(&handled)).await {
             Ok(()) => {
                 if let Some(headers) = headers_of(&mut handled) {
-                    self.exchange.settings().publish_retention(self.rule(), headers);
+                    self.exchange().settings().publish_retention(self.rule(), headers);
                 }
                 self.answer(handled)
             }
             Err(error) if error.kind() == ErrorKind::LeaseLost => Ok(self.lost().await),
-            Err(_) if self.exchange.settings().fail_open => self.answer(handled),
+            Err(_) if self.exchange().settings().fail_open => self.answer(handled),
             Err(_) => Ok(self.unknown()),
         }
     }
 
+    fn exchange(&self) -> &Exchange<B> {
+        self.held.exchange()
+    }
+
     fn rule(&self) -> &Rule {
-        &self.exchange.keyed.rule
+        &self.exchange().keyed.rule
     }
 
     fn backend(&self) -> &B {
-        &self.exchange.shared.backend
+        &self.exchange().shared.backend
     }
 
     /// Runs the handler, renewing the lease meanwhile.
@@ -155,14 +158,16 @@ impl<'a, B: Backend> Claimed<'a, B> {
         let (class, status) = self.judge(handled);
         match &self.rule().results {
             Some(policy) => policy.action(class, status),
-            None => ResultPolicy::of(self.exchange.settings().style.profile).action(class, status),
+            None => {
+                ResultPolicy::of(self.exchange().settings().style.profile).action(class, status)
+            }
         }
     }
 
     fn judge<Out, E>(&self, handled: &Handled<Out, E>) -> (ResultClass, Option<StatusCode>) {
         let of = |status: StatusCode| (ResultClass::of(status), Some(status));
         match handled {
-            Handled::Whole(head, _, trailers) if self.exchange.is_grpc => {
+            Handled::Whole(head, _, trailers) if self.exchange().is_grpc => {
                 (grpc::class(&head.headers, trailers.as_ref()), None)
             }
             Handled::Whole(head, ..) => of(head.status),
@@ -194,7 +199,7 @@ impl<'a, B: Backend> Claimed<'a, B> {
                 KeptResponse::new(head.status, head.headers, Some(body))
             }
         };
-        if let Some(redact) = &self.exchange.settings().redact {
+        if let Some(redact) = &self.exchange().settings().redact {
             redact(&mut kept);
         }
         kept
@@ -252,7 +257,7 @@ impl<'a, B: Backend> Claimed<'a, B> {
     /// Another attempt decides about the key: its answer is the answer. The key is only looked up,
     /// for whoever executed it must not claim it again.
     async fn lost<Out>(&self) -> Response<LayerBody<Out>> {
-        let (id, exchange) = (self.held.id(), self.exchange);
+        let (id, exchange) = (self.held.id(), self.exchange());
         let problem = match self.backend().get(id.scope(), id.key()).await {
             Ok(Some(Entry::Completed(record))) if exchange.is_ours(record.fingerprint()) => {
                 return whole_or_body(exchange.replay(&record));
@@ -269,11 +274,11 @@ impl<'a, B: Backend> Claimed<'a, B> {
 
     fn unknown<Out>(&self) -> Response<LayerBody<Out>> {
         let problem = Problem::new(ProblemKind::OutcomeUnknown);
-        whole(self.exchange.problem(&problem.retry_after(Duration::from_secs(1))))
+        whole(self.exchange().problem(&problem.retry_after(Duration::from_secs(1))))
     }
 
     fn failure(&self) -> Response<Bytes> {
-        self.exchange.problem(&ProblemKind::HandlerFailed.into())
+        self.exchange().problem(&ProblemKind::HandlerFailed.into())
     }
 
     fn answer<Out, E>(&self, handled: Handled<Out, E>) -> Answer<Out, E> {

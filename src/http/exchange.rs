@@ -71,8 +71,9 @@ impl<B: Backend> Exchange<B> {
 
     /// The whole of it. What it takes stays where the future is, and all else borrows it: a future
     /// is moved around until it begins, and so its size counts.
+    #[expect(clippy::manual_async_fn, reason = "it would have room for its arguments twice")]
     pub(crate) fn run<S, In, Out>(
-        self,
+        self: Arc<Self>,
         mut inner: S,
         mut request: Request<LayerBody<In>>,
     ) -> impl Future<Output = Answer<Out, S::Error>> + Send + 'static
@@ -87,8 +88,8 @@ impl<B: Backend> Exchange<B> {
         async move {
             match self.decide().await {
                 Ok(Outcome::Claimed(granted)) => {
-                    let held = Arc::new(Held::new(self.shared.clone(), granted));
-                    Claimed::new(&self, held).run(&mut inner, &mut request).await
+                    let held = Arc::new(Held::new(self.clone(), granted));
+                    Claimed::new(held).run(&mut inner, &mut request).await
                 }
                 Ok(told) => Ok(whole_or_body(self.tell(told))),
                 Err(error) if self.settings().fail_open && !is_refusal(&error) => {

@@ -62,6 +62,7 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
     use std::time::Duration;
 
     use tokio::runtime::Builder;
@@ -82,12 +83,12 @@ mod tests {
     fn what_is_dropped_goes_on_where_it_began() {
         let runtime = Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
         let (tell, future, told_on) = passing();
-        let outliving = runtime.block_on(async {
-            let mut outliving = Outliving::new(future);
-            let looked = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut outliving).poll(cx)));
-            assert!(looked.await.is_pending());
-            outliving
-        });
+        let mut outliving = {
+            let _entered = runtime.enter();
+            Outliving::new(future)
+        };
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut outliving).poll(&mut cx).is_pending());
         // On a thread that knows of no runtime.
         drop(outliving);
         tell.send(1).expect("somebody waits");
@@ -113,7 +114,10 @@ mod tests {
     fn where_the_runtime_is_gone_it_ends() {
         let runtime = Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
         let (tell, future, told_on) = passing();
-        let outliving = runtime.block_on(async { Outliving::new(future) });
+        let outliving = {
+            let _entered = runtime.enter();
+            Outliving::new(future)
+        };
         runtime.shutdown_timeout(Duration::from_secs(10));
         drop(outliving);
         assert!(told_on.blocking_recv().is_err() && tell.is_closed());

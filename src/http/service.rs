@@ -3,7 +3,7 @@
 //! A request with a key is read whole first: a client that goes away before it has sent everything
 //! leaves nothing behind. From then on a client that goes away does not stop it.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -15,11 +15,11 @@ use tower_service::Service;
 use super::body::{Collected, collect};
 use super::exchange::Exchange;
 use super::outliving::{Outliving, Panicked};
-use super::problem::Problem;
+use super::problem::ProblemKind::{BodyTimeout, BodyTooLarge, BodyUnreadable, HandlerFailed};
 use super::settings::{Keyed, Plan};
 use super::shared::Shared;
 use super::timeout::within;
-use super::{LayerBody, ProblemKind, grpc};
+use super::{LayerBody, grpc};
 use crate::backend::Backend;
 
 /// A service with idempotency keys, made by [`IdempotencyLayer`](super::IdempotencyLayer).
@@ -89,13 +89,15 @@ pub(crate) fn whole<T>(answer: Response<Bytes>) -> Response<LayerBody<T>> {
     answer.map(|bytes| LayerBody::whole(bytes, None))
 }
 
-async fn execute_once<S, B, In, Out>(
+/// Reads a request's body, and hands it over to its exchange.
+#[expect(clippy::manual_async_fn, reason = "it would have room for its arguments twice")]
+fn execute_once<S, B, In, Out>(
     shared: Arc<Shared<B>>,
     keyed: Keyed,
     inner: S,
     head: request::Parts,
     body: In,
-) -> Answer<Out, S::Error>
+) -> impl Future<Output = Answer<Out, S::Error>> + Send
 where
     S: Service<Request<LayerBody<In>>, Response = Response<Out>> + Send + 'static,
     S::Future: Send,
@@ -106,21 +108,23 @@ where
     Out: Body<Data = Bytes> + Send + 'static,
     Out::Error: Send,
 {
-    let is_grpc = grpc::is_grpc(&head.headers);
-    let refused =
-        |problem: ProblemKind| Ok(whole(shared.settings.answer(&Problem::new(problem), is_grpc)));
-    let read = collect(body, keyed.rule.max_request_bytes);
-    let (bytes, trailers) = match within(keyed.rule.body_timeout, read).await {
-        Some(Collected::Whole(bytes, trailers)) => (bytes, trailers),
-        Some(Collected::TooLarge(_)) => return refused(ProblemKind::BodyTooLarge),
-        Some(Collected::Broken(_)) => return refused(ProblemKind::BodyUnreadable),
-        None => return refused(ProblemKind::BodyTimeout),
-    };
-    let exchange = Exchange::new(shared.clone(), keyed, &head, &bytes);
-    let request = Request::from_parts(head, LayerBody::whole(bytes, trailers));
-    match Outliving::new(exchange.run(inner, request)).await {
-        Ok(answer) => answer,
-        // A hook panicked: the claim follows its policy.
-        Err(Panicked) => refused(ProblemKind::HandlerFailed),
+    async move {
+        let read = pin!(collect(body, keyed.rule.max_request_bytes));
+        let told = within(keyed.rule.body_timeout, read).await;
+        let refusal = match told {
+            Some(Collected::Whole(bytes, trailers)) => {
+                let exchange = Arc::new(Exchange::new(shared, keyed, &head, &bytes));
+                let request = Request::from_parts(head, LayerBody::whole(bytes, trailers));
+                return match Outliving::new(exchange.clone().run(inner, request)).await {
+                    Ok(answer) => answer,
+                    // A hook panicked: the claim follows its policy.
+                    Err(Panicked) => Ok(whole(exchange.problem(&HandlerFailed.into()))),
+                };
+            }
+            Some(Collected::TooLarge(_)) => BodyTooLarge,
+            Some(Collected::Broken(_)) => BodyUnreadable,
+            None => BodyTimeout,
+        };
+        Ok(whole(shared.settings.answer(&refusal.into(), grpc::is_grpc(&head.headers))))
     }
 }
