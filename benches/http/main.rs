@@ -8,8 +8,8 @@
 //! benches/http/oha                              # the same services, by a load generator
 //! ```
 //! `TMPDIR` chooses the disk; `-- --test` runs it once, briefly; `-- --serve` says where the
-//! services are, and serves until its standard input ends. `-- --rounds 3 --millis 500 --only layer`
-//! is for looking at one of them.
+//! services are, and serves until its standard input ends. `-- --rounds 3 --millis 500` and
+//! `--only layer` are for looking at one of them; `-- --own` is what the layer takes by itself.
 
 #![allow(missing_docs, clippy::disallowed_methods, reason = "a bench measures real time")]
 

@@ -99,8 +99,8 @@ fn named(claim: &ClaimId) -> Named<'_> {
     Named { scope: claim.scope(), key: claim.key(), token: claim.token() }
 }
 
-/// A claim that is asked for. Written out, since an `async` block keeps what it waits for twice, and
-/// a request carries it around.
+/// A claim that is asked for. Written out, since an `async` block keeps what it waits for twice,
+/// and a request carries it around.
 struct Asking {
     winner: Winner,
     state: Asked,

@@ -88,8 +88,8 @@ fn the_example_charges_once_also_when_it_is_killed() {
     let again = example.charge("first", 1);
     assert_eq!((again.is_replay(), &again.body), (true, &first.body));
     let retry = example.charge("cut", cut_amount);
-    // The gateway knows the charge by its downstream key, so that an attempt that died is run again;
-    // or it was charged in the end, before the process was killed.
+    // The gateway knows the charge by its downstream key, so that an attempt that died is run
+    // again; or it was charged in the end, before the process was killed.
     let body: Value = serde_json::from_slice(&retry.body).expect("JSON");
     assert_eq!((retry.status, body["amount"].as_u64()), (201, Some(cut_amount)), "{retry:?}");
     assert!(example.charge("cut", cut_amount).is_replay());
