@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::draft::{Draft, RareTexts, Seen, Texts};
 use super::guard::{Guard, Judged};
-use super::keeper::{Counts, Keeper};
+use super::keeper::{Counts, Keeper, Writes};
 use super::known::Known;
 use super::label::Labels;
 use super::options::{Audit, Privacy};
@@ -60,6 +60,15 @@ struct Wake {
 struct WakeState {
     called: bool,
     stop: bool,
+}
+
+/// Why the audit thread goes on.
+enum Woken {
+    /// The ring fills.
+    Called,
+    /// The window is over.
+    Late,
+    Stopped,
 }
 
 /// What the statistics tell of the audit.
@@ -182,18 +191,28 @@ impl Auditor {
     /// The audit thread: a round in each window, and whenever it is called, until it is stopped.
     pub(crate) fn run(&self, time: &StoreClock) {
         let Some(live) = &self.live else { return };
-        while !live.wake.wait(live.write_every) {
-            self.step(time);
+        loop {
+            match live.wake.wait(live.write_every) {
+                Woken::Stopped => return,
+                Woken::Called => self.round(live, time, Writes::WhenDue),
+                Woken::Late => self.round(live, time, Writes::All),
+            }
         }
     }
 
     /// Step: one round.
+    #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn step(&self, time: &StoreClock) {
-        let Some(live) = &self.live else { return };
+        if let Some(live) = &self.live {
+            self.round(live, time, Writes::All);
+        }
+    }
+
+    fn round(&self, live: &Live, time: &StoreClock, writes: Writes) {
         live.ring.come();
         let mut keeper = live.keeper.lock();
         let now_ms = time.monotonic_ms();
-        keeper.round((&live.ring, &live.known), &live.counts, now_ms);
+        keeper.round((&live.ring, &live.known), &live.counts, now_ms, writes);
         keeper.remove_old(time.now(), now_ms, &live.counts);
     }
 
@@ -235,13 +254,16 @@ impl Wake {
         self.changed.notify_one();
     }
 
-    /// Waits until it is called, or for so long. Returns whether the thread is to end.
-    fn wait(&self, limit: Duration) -> bool {
+    /// Waits until it is called, or for so long.
+    fn wait(&self, limit: Duration) -> Woken {
         let mut state = self.state.lock();
         if !state.called {
             self.changed.wait_for(&mut state, limit);
         }
-        state.called = false;
-        state.stop
+        match (state.stop, std::mem::take(&mut state.called)) {
+            (true, _) => Woken::Stopped,
+            (false, true) => Woken::Called,
+            (false, false) => Woken::Late,
+        }
     }
 }

@@ -7,6 +7,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::EventId;
 use super::draft::{Draft, Seen, Texts};
@@ -31,6 +32,15 @@ pub(crate) struct Counts {
     pub(crate) bytes: AtomicU64,
 }
 
+/// What a round hands to the system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Writes {
+    /// All that there is.
+    All,
+    /// All of it if the window is over; else no more than is worth a write.
+    WhenDue,
+}
+
 impl Counts {
     fn add(counter: &AtomicU64, by: u64) {
         counter.fetch_add(by, Ordering::Relaxed);
@@ -50,6 +60,7 @@ pub(crate) struct Keeper {
     dropped: u64,
     /// Until when the disk is left alone after a failure, in monotonic milliseconds.
     rest_until_ms: u64,
+    written_at_ms: u64,
     synced_at_ms: u64,
     aged_at_ms: u64,
 }
@@ -65,16 +76,29 @@ impl Keeper {
             sequence: 0,
             dropped: 0,
             rest_until_ms: 0,
+            written_at_ms: 0,
             synced_at_ms: 0,
             aged_at_ms: 0,
         }
     }
 
     /// Takes what is in the ring, writes it, and syncs if that is due.
-    pub(crate) fn round(&mut self, (ring, known): (&Ring, &Known), counts: &Counts, now_ms: u64) {
+    pub(crate) fn round(
+        &mut self,
+        (ring, known): (&Ring, &Known),
+        counts: &Counts,
+        now_ms: u64,
+        writes: Writes,
+    ) {
         self.take((ring, known), counts, now_ms);
-        let sync_every_ms = self.settings.sync_every.as_millis() as u64;
-        let sync = now_ms.saturating_sub(self.synced_at_ms) >= sync_every_ms;
+        let is_over = |since_ms: u64, window: Duration| {
+            u128::from(now_ms.saturating_sub(since_ms)) >= window.as_millis()
+        };
+        if writes == Writes::WhenDue && !is_over(self.written_at_ms, self.settings.write_every) {
+            return;
+        }
+        self.written_at_ms = now_ms;
+        let sync = is_over(self.synced_at_ms, self.settings.sync_every);
         let Some(writer) = &mut self.writer else { return };
         let mut done = writer.write();
         if sync && done.is_ok() {
@@ -114,6 +138,7 @@ impl Keeper {
 
     fn take(&mut self, (ring, known): (&Ring, &Known), counts: &Counts, now_ms: u64) {
         let resting = now_ms < self.rest_until_ms;
+        let mut taken = 0;
         // No more than the ring holds: what comes meanwhile is for the next round.
         for _ in 0..ring.capacity() {
             let Some(draft) = ring.pop() else { break };
@@ -124,11 +149,10 @@ impl Keeper {
                 continue;
             }
             let done = self.append(&draft, sequence, known);
-            if done.is_ok() {
-                Counts::add(&counts.events, 1);
-            }
+            taken += u64::from(done.is_ok());
             self.judge(done, counts, now_ms);
         }
+        Counts::add(&counts.events, taken);
         // What found the ring full came before this: its numbers are here.
         let dropped = ring.dropped();
         self.sequence += dropped - self.dropped;

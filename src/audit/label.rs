@@ -1,8 +1,8 @@
 //! Labels: what stands for a text in the trail.
 //!
-//! A label is SipHash-1-3 under a key of the store's (or one that several stores share), over what
-//! the text is and the text: a scope and a client of the same name have different labels, so that
-//! the name of one does not give the other away.
+//! A label is SipHash-1-3 under a key of the store's (or one that several stores share), and of what
+//! the text is: a scope and a client of the same name have different labels, so that the name of
+//! one does not give the other away.
 //!
 //! An address is cut to its network before anything is made of it, and is kept nowhere. A network's
 //! name may be kept, so its label is the network itself, and needs no name beside it: the highest
@@ -30,7 +30,7 @@ const NETWORK_BITS: u32 = 48;
 /// What a text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
-    Scope = 1,
+    Scope,
     Operation,
     Client,
     Agent,
@@ -39,10 +39,13 @@ pub(crate) enum Part {
     Key,
 }
 
+const PARTS: usize = Part::Key as usize + 1;
+
 /// Makes labels.
 #[derive(Clone)]
 pub(crate) struct Labels {
-    keyed: SipHasher13,
+    /// Of each part, in their order.
+    keyed: [SipHasher13; PARTS],
     key_id: u64,
 }
 
@@ -56,12 +59,19 @@ impl fmt::Debug for Labels {
 impl Labels {
     /// From the secret of a store, or one that stores share.
     pub(crate) fn new(secret: &[u8; 16]) -> Self {
-        let derived =
-            |context| *blake3::Hasher::new_derive_key(context).update(secret).finalize().as_bytes();
-        let (key, id) = (derived("oncekey audit labels v1"), derived("oncekey audit key id v1"));
-        let key = key.first_chunk().copied().unwrap_or_default();
-        let id = id.first_chunk().copied().unwrap_or_default();
-        Self { keyed: SipHasher13::new_with_key(&key), key_id: u64::from_le_bytes(id) }
+        let derived = |context| {
+            let mut derived = blake3::Hasher::new_derive_key(context);
+            derived.update(secret).finalize_xof()
+        };
+        let mut keys = derived("oncekey audit labels v1");
+        let keyed = std::array::from_fn(|_| {
+            let mut key = [0; 16];
+            keys.fill(&mut key);
+            SipHasher13::new_with_key(&key)
+        });
+        let mut id = [0; 8];
+        derived("oncekey audit key id v1").fill(&mut id);
+        Self { keyed, key_id: u64::from_le_bytes(id) }
     }
 
     /// Says which secret it is without telling it: labels can be compared where this is equal.
@@ -70,23 +80,13 @@ impl Labels {
     }
 
     pub(crate) fn of(&self, part: Part, text: &[u8]) -> Label {
-        let mut together = [0; 96];
-        let whole = together.get_mut(..text.len() + 1).and_then(<[u8]>::split_first_mut);
-        let hash = match whole {
-            // In one piece most texts take two thirds of the time.
-            Some((first, rest)) => {
-                *first = part as u8;
-                rest.copy_from_slice(text);
-                self.keyed.hash(together.get(..text.len() + 1).unwrap_or_default())
-            }
-            None => {
-                let mut hasher = self.keyed;
-                hasher.write(&[part as u8]);
-                hasher.write(text);
-                hasher.finish()
-            }
-        };
-        Label::new(hash | HASH)
+        Label::new(self.keyed_for(part).hash(text) | HASH)
+    }
+
+    fn keyed_for(&self, part: Part) -> &SipHasher13 {
+        // There is one for each part.
+        let [first, ..] = &self.keyed;
+        self.keyed.get(part as usize).unwrap_or(first)
     }
 
     pub(crate) fn of_scope(&self, scope: &Scope) -> Label {
@@ -95,8 +95,8 @@ impl Labels {
 
     /// The hash of a key that several stores agree on.
     pub(crate) fn of_key(&self, scope: &[u8], key: &[u8]) -> u64 {
-        let mut hasher = self.keyed;
-        hasher.write(&[Part::Key as u8, u8::try_from(scope.len()).unwrap_or(u8::MAX)]);
+        let mut hasher = *self.keyed_for(Part::Key);
+        hasher.write(&[u8::try_from(scope.len()).unwrap_or(u8::MAX)]);
         hasher.write(scope);
         hasher.write(key);
         hasher.finish()

@@ -28,14 +28,14 @@ pub(crate) fn shape_of(key: &[u8], labels: &Labels) -> KeyShape {
 
 fn format_of(key: &[u8]) -> KeyFormat {
     let all = |test: fn(&u8) -> bool| !key.is_empty() && key.iter().all(test);
-    if all(u8::is_ascii_digit) {
-        KeyFormat::Decimal
-    } else if let Some(version) = uuid_version(key) {
+    if let Some(version) = uuid_version(key) {
         match version {
             b'4' => KeyFormat::UuidV4,
             b'7' => KeyFormat::UuidV7,
             _ => KeyFormat::UuidOther,
         }
+    } else if all(u8::is_ascii_digit) {
+        KeyFormat::Decimal
     } else if key.len() == 26 && all(|byte| ULID.contains(&byte.to_ascii_uppercase())) {
         KeyFormat::Ulid
     } else if all(u8::is_ascii_hexdigit) {
@@ -49,11 +49,11 @@ fn format_of(key: &[u8]) -> KeyFormat {
 
 /// The digit that says the version, if it is a UUID with its hyphens (RFC 9562).
 fn uuid_version(key: &[u8]) -> Option<u8> {
-    let fits = |(at, byte): (usize, &u8)| match at {
-        8 | 13 | 18 | 23 => *byte == b'-',
-        _ => byte.is_ascii_hexdigit(),
-    };
-    (key.len() == 36 && key.iter().enumerate().all(fits)).then(|| key.get(14).copied()).flatten()
+    let key = <&[u8; 36]>::try_from(key).ok()?;
+    let hyphens = [key[8], key[13], key[18], key[23]] == *b"----";
+    // The whole of it is counted, which the compiler does many at a time.
+    let digits = key.iter().filter(|byte| byte.is_ascii_hexdigit()).count();
+    (hyphens && digits == 32).then_some(key[14])
 }
 
 /// Crockford's base 32.
