@@ -1,6 +1,6 @@
 //! Labels: what stands for a text in the trail.
 //!
-//! A label is SipHash-1-3 under a key of the store's (or one that several stores share), and of what
+//! A label is SipHash-1-3 under a key of the store's (or one that several stores share) for what
 //! the text is: a scope and a client of the same name have different labels, so that the name of
 //! one does not give the other away.
 //!

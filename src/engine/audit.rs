@@ -1,9 +1,9 @@
 //! What the engine tells the audit: each decision once, where it is taken.
 //!
 //! What is decided under a key's lock is handed over under it, so that the events of a key have the
-//! order of its decisions; that takes no lock, but once in a sixteenth of the ring, to wake the audit
-//! thread. What is answered from the disk,
-//! with no lock held, is handed over when it is answered.
+//! order of its decisions; that takes no lock, but once in a sixteenth of the ring, to wake the
+//! audit thread. What is answered from the disk, with no lock held, is handed over when it is
+//! answered.
 //!
 //! An event says what was decided, not that it reached the disk: a store that fails meanwhile says
 //! so by an event of its own.
