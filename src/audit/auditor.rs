@@ -191,12 +191,13 @@ impl Auditor {
     /// The audit thread: a round in each window, and whenever it is called, until it is stopped.
     pub(crate) fn run(&self, time: &StoreClock) {
         let Some(live) = &self.live else { return };
+        let mut left = live.write_every;
         loop {
-            match live.wake.wait(live.write_every) {
+            left = match live.wake.wait(left) {
                 Woken::Stopped => return,
-                Woken::Called => self.round(live, time, Writes::WhenDue),
-                Woken::Late => self.round(live, time, Writes::All),
-            }
+                Woken::Called => live.round(time, Writes::WhenDue),
+                Woken::Late => live.round(time, Writes::All),
+            };
         }
     }
 
@@ -204,16 +205,8 @@ impl Auditor {
     #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn step(&self, time: &StoreClock) {
         if let Some(live) = &self.live {
-            self.round(live, time, Writes::All);
+            live.round(time, Writes::All);
         }
-    }
-
-    fn round(&self, live: &Live, time: &StoreClock, writes: Writes) {
-        live.ring.come();
-        let mut keeper = live.keeper.lock();
-        let now_ms = time.monotonic_ms();
-        keeper.round((&live.ring, &live.known), &live.counts, now_ms, writes);
-        keeper.remove_old(time.now(), now_ms, &live.counts);
     }
 
     /// Ends the thread.
@@ -242,6 +235,19 @@ impl Auditor {
             failures: get(&counts.failures),
             bytes: get(&counts.bytes),
         }
+    }
+}
+
+impl Live {
+    /// One round. Returns how long the next may wait: what was taken and not written counts from
+    /// the last write.
+    fn round(&self, time: &StoreClock, writes: Writes) -> Duration {
+        self.ring.come();
+        let mut keeper = self.keeper.lock();
+        let now_ms = time.monotonic_ms();
+        keeper.round((&self.ring, &self.known), &self.counts, now_ms, writes);
+        keeper.remove_old(time.now(), now_ms, &self.counts);
+        self.write_every.saturating_sub(Duration::from_millis(keeper.unwritten_ms(now_ms)))
     }
 }
 

@@ -109,6 +109,11 @@ impl Keeper {
         self.judge(done, counts, now_ms);
     }
 
+    /// Since when something may be in memory alone.
+    pub(crate) fn unwritten_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.written_at_ms)
+    }
+
     /// Takes what is left, says that nothing comes after it, and puts all of it on stable storage.
     pub(crate) fn end(
         &mut self,

@@ -19,7 +19,7 @@ use super::claimed::Claimed;
 use super::fingerprint::RequestParts;
 use super::problem::Problem;
 use super::service::whole;
-use super::settings::{Keyed, Settings};
+use super::settings::{CallerOf, Keyed, Settings};
 use super::shared::Shared;
 use super::{
     IDEMPOTENT_REPLAYED, KeptResponse, LayerBody, ProblemKind, Secret, UnresolvedRequest, grpc,
@@ -61,7 +61,8 @@ impl<B: Backend> Exchange<B> {
         let fingerprint = print(settings.secret.as_ref());
         let earlier =
             settings.earlier_secrets.iter().map(|secret| print(secret.as_ref())).collect();
-        let (is_grpc, caller) = (grpc::is_grpc(&head.headers), caller(&head.headers));
+        let is_grpc = grpc::is_grpc(&head.headers);
+        let caller = caller(head, settings.caller_of.as_ref());
         Self { shared, keyed, is_grpc, fingerprint, earlier, caller }
     }
 
@@ -228,11 +229,11 @@ fn is_refusal(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::LimitExceeded | ErrorKind::InvalidInput | ErrorKind::Refused)
 }
 
-/// Who asks, as far as the headers say.
-fn caller(headers: &HeaderMap) -> Option<Arc<Caller>> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+/// Who asks, as far as the headers and the service say.
+fn caller(head: &Parts, caller_of: Option<&CallerOf>) -> Option<Arc<Caller>> {
+    let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
     let (agent, id) = (text(USER_AGENT), text(X_REQUEST_ID));
-    if agent.is_none() && id.is_none() {
+    if agent.is_none() && id.is_none() && caller_of.is_none() {
         return None;
     }
     let mut caller = Caller::new();
@@ -241,6 +242,9 @@ fn caller(headers: &HeaderMap) -> Option<Arc<Caller>> {
     }
     if let Some(id) = id {
         caller = caller.request_id(id);
+    }
+    if let Some(caller_of) = caller_of {
+        caller = caller_of(head, caller);
     }
     Some(Arc::new(caller))
 }

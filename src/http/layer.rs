@@ -12,7 +12,7 @@ use super::shared::Shared;
 use super::{IdempotencyService, KeptResponse, KeyPolicy, Profile, Rule, Secret};
 use crate::backend::Backend;
 use crate::error::{Error, Result};
-use crate::types::Scope;
+use crate::types::{Caller, Scope};
 
 /// Gives the service it wraps idempotency keys: a request with a key is executed at most once, and
 /// every retry gets its response. See [the module](super).
@@ -149,6 +149,28 @@ impl<B: Backend> IdempotencyLayer<B> {
     #[must_use]
     pub fn on_replay(self, hook: impl Fn(&mut KeptResponse) + Send + Sync + 'static) -> Self {
         self.with(|settings| settings.on_replay = Some(Arc::new(hook)))
+    }
+
+    /// Adds to what is known of whoever asks: the audit compares it when a request comes again. The
+    /// hook is given what the headers say, `User-Agent` and `X-Request-Id`; a name for the client
+    /// and its address are for the service to add, from what it trusts.
+    ///
+    /// ```
+    /// use std::net::SocketAddr;
+    /// use oncekey::http::IdempotencyLayer;
+    /// use oncekey::{Scope, Store};
+    ///
+    /// fn layer(store: Store) -> IdempotencyLayer<Store> {
+    ///     IdempotencyLayer::new(store, |request| request.extensions.get::<Scope>().cloned())
+    ///         .caller(|request, caller| match request.extensions.get::<SocketAddr>() {
+    ///             Some(peer) => caller.ip(peer.ip()),
+    ///             None => caller,
+    ///         })
+    /// }
+    /// ```
+    #[must_use]
+    pub fn caller(self, hook: impl Fn(&Parts, Caller) -> Caller + Send + Sync + 'static) -> Self {
+        self.with(|settings| settings.caller_of = Some(Arc::new(hook)))
     }
 
     /// Executes requests as if they had no key while the backend cannot answer. Requests may then

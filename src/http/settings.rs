@@ -11,10 +11,11 @@ use http::{HeaderMap, HeaderValue, Method, Response};
 use super::problem::{Problem, ProblemStyle};
 use super::rule::Rules;
 use super::{KeptResponse, KeyPolicy, ProblemKind, Requirement, Rule, Secret, grpc};
-use crate::types::{Key, Scope};
+use crate::types::{Caller, Key, Scope};
 
 pub(crate) type ScopeOf = Arc<dyn Fn(&Parts) -> Option<Scope> + Send + Sync>;
 pub(crate) type RouteOf = Arc<dyn Fn(&Parts) -> Option<String> + Send + Sync>;
+pub(crate) type CallerOf = Arc<dyn Fn(&Parts, Caller) -> Caller + Send + Sync>;
 pub(crate) type Hook = Arc<dyn Fn(&mut KeptResponse) + Send + Sync>;
 
 /// What a layer was told.
@@ -31,6 +32,7 @@ pub(crate) struct Settings {
     pub(crate) retention_header: Option<HeaderName>,
     pub(crate) redact: Option<Hook>,
     pub(crate) on_replay: Option<Hook>,
+    pub(crate) caller_of: Option<CallerOf>,
 }
 
 /// What is to be done with a request, as far as its head says.
@@ -67,6 +69,7 @@ impl Settings {
             retention_header: None,
             redact: None,
             on_replay: None,
+            caller_of: None,
         }
     }
 

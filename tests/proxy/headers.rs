@@ -226,3 +226,41 @@ fn a_retry_that_comes_too_late_may_be_refused() {
     assert_eq!(late.problem(), problem(410, "key-expired"));
     assert_eq!(upstream.count(), 1);
 }
+
+/// What the proxy decided, with the networks that asked. What it notes for itself has none.
+fn trail(place: &Place) -> Vec<(String, String)> {
+    let mut trail = oncekey::audit::Trail::of_store(place.store()).expect("a trail");
+    let mut events = Vec::new();
+    while let Some(item) = trail.next() {
+        if let oncekey::audit::TrailItem::Event(event) = item.expect("read") {
+            let network = event.context.network.and_then(|label| trail.name(label));
+            events.extend(network.map(|name| (event.kind.to_string(), name.into_owned())));
+        }
+    }
+    events
+}
+
+#[test]
+fn what_was_decided_is_in_the_audit_trail_with_who_asked() {
+    for (more, network) in
+        [(&[][..], "127.0.0.0/24"), (&["--trust-forwarded", "true"], "198.51.100.0/24")]
+    {
+        let (place, upstream) = (Place::new(), Upstream::start());
+        let proxy = place.proxy(upstream.address, more);
+        let headers =
+            [ANNA, ("Host", "a"), ("Idempotency-Key", "key"), ("X-Forwarded-For", "198.51.100.7")];
+        for _ in 0..2 {
+            try_send(proxy.clients, "POST", "/v1/charges", &headers, "{}").expect("an answer");
+        }
+        proxy.stop();
+        let events = trail(&place);
+        let kinds: Vec<&str> = events.iter().map(|(kind, _)| kind.as_str()).collect();
+        assert_eq!(kinds, ["claimed", "completed", "replayed"]);
+        assert!(events.iter().all(|(_, told)| told == network), "{events:?}");
+    }
+    let (place, upstream) = (Place::new(), Upstream::start());
+    let proxy = place.proxy(upstream.address, &["--audit", "false"]);
+    charge(proxy.clients, "/v1/charges", "key", "{}");
+    proxy.stop();
+    assert!(oncekey::audit::Trail::of_store(place.store()).is_err());
+}

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use oncekey::audit::Audit;
 use oncekey::{DropPolicy, Options, Store};
 
 use super::dice;
@@ -74,7 +75,8 @@ pub(crate) async fn open_store(path: &Path, on_drop: DropPolicy) -> Result<Store
         .segment_bytes(SEGMENT_BYTES)
         .lease(Duration::from_secs(30))
         .lock_wait(Duration::from_secs(10))
-        .on_drop(on_drop);
+        .on_drop(on_drop)
+        .audit(Audit::new());
     let path = path.to_path_buf();
     let doing = format!("opening the store {}", path.display());
     tokio::task::spawn_blocking(move || options.open_or_create(&path))

@@ -158,6 +158,12 @@ pub(crate) struct Choices {
         num_args = 0..=1, default_missing_value = "true")]
     pub(crate) refuse_late_retries: Option<bool>,
 
+    /// Keep a trail of what was decided, 64 MiB and 30 days at most, for `oncekey audit` [default:
+    /// true].
+    #[arg(long, env = "ONCEKEY_PROXY_AUDIT", value_name = "BOOL",
+        num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) audit: Option<bool>,
+
     /// How many new keys a scope may use in a minute [default: no limit].
     #[arg(long, value_name = "N", env = "ONCEKEY_PROXY_SCOPE_KEYS_PER_MINUTE")]
     pub(crate) scope_keys_per_minute: Option<u64>,
@@ -218,6 +224,7 @@ impl Choices {
             key_syntax: self.key_syntax.or(file.key_syntax),
             key_format: self.key_format.or(file.key_format),
             refuse_late_retries: self.refuse_late_retries.or(file.refuse_late_retries),
+            audit: self.audit.or(file.audit),
             scope_keys_per_minute: self.scope_keys_per_minute.or(file.scope_keys_per_minute),
             max_connections: self.max_connections.or(file.max_connections),
             client_timeout: self.client_timeout.or(file.client_timeout),

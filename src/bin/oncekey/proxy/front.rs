@@ -2,7 +2,7 @@
 //! what belongs to the connection, told whose it is, and its outcome is counted and written down.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +46,10 @@ pub(crate) struct Place {
     _permit: Arc<OwnedSemaphorePermit>,
 }
 
+/// The address of whoever asks, for the audit.
+#[derive(Debug, Clone, Copy)]
+struct Origin(IpAddr);
+
 /// The proxy as a function from requests to answers.
 pub(crate) struct Front {
     service: IdempotencyService<Upstream, Store>,
@@ -75,7 +79,11 @@ impl Front {
             IdempotencyLayer::new(store, |request| request.extensions.get::<Scope>().cloned())
                 .profile(settings.profile)
                 .keys(settings.keys.clone())
-                .rule(settings.rule.clone());
+                .rule(settings.rule.clone())
+                .caller(|request, caller| match request.extensions.get::<Origin>() {
+                    Some(Origin(address)) => caller.ip(*address),
+                    None => caller,
+                });
         for route in &settings.routes {
             layer = layer.route(route.method.clone(), &route.path, route.rule.clone());
         }
@@ -166,7 +174,9 @@ impl Front {
         hop::drop_hop_by_hop(headers);
         hop::drop_forged(headers, &self.kept);
         let scope = self.scopes.of(headers);
+        let origin = hop::origin(headers, peer, self.trust_forwarded);
         hop::tell_origin(headers, peer, self.trust_forwarded);
+        request.extensions_mut().insert(Origin(origin));
         if let Some(scope) = scope {
             request.extensions_mut().insert(scope);
         }

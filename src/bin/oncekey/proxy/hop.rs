@@ -129,6 +129,14 @@ pub(crate) fn tell_origin(headers: &mut HeaderMap, peer: SocketAddr, trusted: bo
     add(headers, VIA, "1.1 oncekey", true);
 }
 
+/// Whoever asks: the peer, or if it is a proxy that is trusted, the one that it says it serves,
+/// which is the last of its list: what stands before that is what others said.
+pub(crate) fn origin(headers: &HeaderMap, peer: SocketAddr, trusted: bool) -> IpAddr {
+    let last = headers.get_all(X_FORWARDED_FOR).iter().next_back().filter(|_| trusted);
+    let last = last.and_then(|list| list.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+    last.unwrap_or_else(|| peer.ip()).to_canonical()
+}
+
 /// Whether a host can stand between quotes as it is.
 fn is_plain(host: &str) -> bool {
     host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]_".contains(&byte))
@@ -179,6 +187,20 @@ mod tests {
         let rest =
             headers(&[("authorization", "Bearer 1"), ("idempotency-key", "k"), ("host", "a")]);
         assert_eq!(all, rest);
+    }
+
+    #[test]
+    fn whoever_asks_is_the_peer_unless_a_trusted_one_says_better() {
+        let peer = "[::ffff:10.0.0.1]:80".parse().expect("an address");
+        let origin = |lines: &[_], trusted| origin(&headers(lines), peer, trusted).to_string();
+        let listed = [("x-forwarded-for", "203.0.113.1, 198.51.100.2"), ("x-forwarded-for", "::1")];
+        assert_eq!(origin(&listed, false), "10.0.0.1");
+        assert_eq!(origin(&listed, true), "::1");
+        assert_eq!(origin(&listed[..1], true), "198.51.100.2");
+        for unclear in ["", "unknown", "203.0.113.1,", "203.0.113.1:80", "\t"] {
+            assert_eq!(origin(&[("x-forwarded-for", unclear)], true), "10.0.0.1", "{unclear:?}");
+        }
+        assert_eq!(origin(&[], true), "10.0.0.1");
     }
 
     #[test]

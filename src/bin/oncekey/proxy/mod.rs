@@ -28,6 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use hyper::service::service_fn;
+use oncekey::audit::Audit;
 use oncekey::{Options, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -96,6 +97,9 @@ fn open(settings: &Settings) -> Result<Store> {
         Options::new().lock_wait(LOCK_WAIT).refuse_late_retries(settings.refuse_late_retries);
     if let Some(keys) = settings.scope_keys_per_minute {
         options = options.scope_limit(keys, MINUTE);
+    }
+    if settings.audit {
+        options = options.audit(Audit::new());
     }
     let opened = match settings.must_exist {
         true => options.open(&settings.store),
