@@ -15,8 +15,9 @@ use crossbeam_queue::ArrayQueue;
 
 use super::draft::Draft;
 
-/// A thread looks how full the ring is once in so many pushes, beginning with its first.
-const LOOK_EVERY: u32 = 16;
+/// A thread looks how full the ring is once in so many pushes, beginning with its first. It is a
+/// prime, so that stores that take turns on a thread all have theirs.
+const LOOK_EVERY: u32 = 17;
 
 #[derive(Debug)]
 pub(crate) struct Ring {
