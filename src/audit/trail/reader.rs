@@ -115,7 +115,8 @@ impl fmt::Display for Damage {
 /// let mut kinds = Vec::new();
 /// while let Some(item) = trail.next() {
 ///     if let TrailItem::Event(event) = item? {
-///         assert_eq!(event.operation.and_then(|label| trail.name(label)), Some("charge"));
+///         let name = event.operation.and_then(|label| trail.name(label));
+///         assert_eq!(name.as_deref(), Some("charge"));
 ///         kinds.push(event.kind);
 ///     }
 /// }
