@@ -1,5 +1,5 @@
-//! What a decision hands over for the trail: numbers and labels, two processor caches' lines of
-//! them, with nothing that the audit thread would have to free.
+//! What a decision hands over for the trail: numbers and labels, 144 bytes of them, and as a rule
+//! nothing that the audit thread would have to free.
 //!
 //! Texts are handed over only while the audit thread does not know the name behind a label: it
 //! would be the last to have them, and free what it did not allocate. With a caller in each draft

@@ -270,7 +270,7 @@ pub enum KeyFormat {
 }
 
 impl KeyFormat {
-    /// Every format.
+    /// Every format, in the order of the codes that the trail stores.
     pub const ALL: [Self; 8] = [
         Self::UuidV4,
         Self::UuidV7,

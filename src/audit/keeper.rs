@@ -228,3 +228,33 @@ impl Counts {
         counter.store(to, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::EventKind;
+    use crate::ids::StoreId;
+    use crate::simulation::SimDisk;
+
+    /// What a process's death may take: however often the ring fills, the window counts from the
+    /// last write.
+    #[test]
+    fn what_is_taken_under_pressure_is_written_when_the_window_is_over() {
+        let disk = SimDisk::new();
+        disk.put_directory(TRAIL_DIRECTORY, SimDisk::new());
+        let origin = Origin { store_id: StoreId([1; 16]), boot: 1, key_id: 1 };
+        let mut keeper = Keeper::new(disk, Audit::new(), origin);
+        let (ring, known, counts) = (Ring::new(64), Known::new(), Counts::default());
+        let mut round = |now_ms: u64, writes| {
+            ring.push(Draft::new(EventKind::Claimed, StoreTime(now_ms)));
+            keeper.round((&ring, &known), &counts, now_ms, writes);
+            (counts.bytes.load(Ordering::Relaxed), keeper.unwritten_ms(now_ms))
+        };
+        let (first, _) = round(1000, Writes::All);
+        assert_eq!(round(1040, Writes::WhenDue), (first, 40));
+        assert_eq!(round(1099, Writes::WhenDue), (first, 99), "all but a millisecond is used up");
+        let (second, unwritten_ms) = round(1100, Writes::WhenDue);
+        assert!(second > first && unwritten_ms == 0, "{first} {second} {unwritten_ms}");
+        assert_eq!(counts.events.load(Ordering::Relaxed), 4);
+    }
+}

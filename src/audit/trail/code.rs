@@ -302,24 +302,12 @@ fn read_context(body: &mut Reader<'_>, parts: u8, labels: &mut Labels<'_>) -> Op
 fn read_shape(body: &mut Reader<'_>) -> Option<KeyShape> {
     let [format] = *body.array::<1>()?;
     Some(KeyShape {
-        format: FORMATS.get(usize::from(format)).copied()?,
+        format: KeyFormat::ALL.get(usize::from(format)).copied()?,
         len: u16::try_from(body.varint()?).ok()?,
         prefix: body.u32()?,
         value: body.varint()?,
     })
 }
-
-/// In the order of their codes.
-const FORMATS: [KeyFormat; 8] = [
-    KeyFormat::UuidV4,
-    KeyFormat::UuidV7,
-    KeyFormat::UuidOther,
-    KeyFormat::Ulid,
-    KeyFormat::Decimal,
-    KeyFormat::Hexadecimal,
-    KeyFormat::Base64,
-    KeyFormat::Other,
-];
 
 const fn format_code(format: KeyFormat) -> u8 {
     match format {

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::super::dictionary::{Dictionary, Names, Numbers};
-use super::{Before, EventNames, FORMATS, put_event, read_event};
-use crate::audit::{Context, Event, EventId, EventKind, KeyShape, Label};
+use super::{Before, EventNames, put_event, read_event};
+use crate::audit::{Context, Event, EventId, EventKind, KeyFormat, KeyShape, Label};
 use crate::ids::{StoreTime, Token};
 use crate::log::Reader;
 use crate::types::Difference;
@@ -35,8 +35,13 @@ fn context() -> impl Strategy<Value = Context> {
 }
 
 fn shape() -> impl Strategy<Value = KeyShape> {
-    (0..FORMATS.len(), any::<u16>(), any::<u32>(), any::<u64>()).prop_map(
-        |(format, len, prefix, value)| KeyShape { format: FORMATS[format], len, prefix, value },
+    (0..KeyFormat::ALL.len(), any::<u16>(), any::<u32>(), any::<u64>()).prop_map(
+        |(format, len, prefix, value)| KeyShape {
+            format: KeyFormat::ALL[format],
+            len,
+            prefix,
+            value,
+        },
     )
 }
 

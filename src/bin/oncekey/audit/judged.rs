@@ -1,6 +1,6 @@
 //! A trail as it is read, each collision judged on the way.
 
-use oncekey::audit::{Classifier, EventKind, Judgement, Rules, Trail, TrailItem};
+use oncekey::audit::{Classifier, Judgement, Rules, Trail, TrailItem};
 use oncekey::{Error, StoreTime};
 
 use super::window::Bounds;
@@ -24,24 +24,11 @@ impl Judged {
     pub(crate) fn next(&mut self) -> Result<Option<JudgedItem>, Error> {
         let Some(mut item) = self.trail.next().transpose()? else { return Ok(None) };
         let judgement = match &mut item {
-            TrailItem::Event(event) => {
-                let gap_ms = event.gap_ms;
-                let judgement = self.classifier.observe(event);
-                if !is_request(event.kind) {
-                    event.gap_ms = gap_ms;
-                }
-                judgement
-            }
+            TrailItem::Event(event) => self.classifier.observe(event),
             _ => None,
         };
         Ok(Some((item, judgement)))
     }
-}
-
-/// Whether somebody asked for the key: what a gap is counted between.
-fn is_request(kind: EventKind) -> bool {
-    matches!(kind, EventKind::Claimed | EventKind::Limited)
-        || (kind.is_collision() && !matches!(kind, EventKind::StaleHolder | EventKind::Waited))
 }
 
 /// Which items are in a window. A gap, or damage, has no time: it is in if an event beside it is.
