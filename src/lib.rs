@@ -57,11 +57,14 @@ mod options;
 mod progress;
 mod random;
 mod sabotage;
+#[cfg(all(test, oncekey_shuttle))]
+mod schedules;
 #[cfg(any(test, feature = "simulation"))]
 mod simulator;
 mod store;
+mod sync;
 mod telemetry;
-#[cfg(test)]
+#[cfg(all(test, not(oncekey_shuttle)))]
 mod tests;
 mod types;
 

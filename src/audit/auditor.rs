@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
 use super::draft::{Draft, RareTexts, Seen, Texts};
 use super::guard::{Guard, Judged};
 use super::keeper::{Counts, Keeper, Writes};
@@ -22,6 +20,7 @@ use super::{KeyShape, Label};
 use crate::disk::Disk;
 use crate::expiry::StoreClock;
 use crate::ids::{KeyHash, StoreId};
+use crate::sync::{Condvar, Mutex};
 use crate::types::{ClaimRequest, Key, Scope};
 
 /// The audit of a store, or none.

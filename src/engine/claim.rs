@@ -8,8 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
 
-use parking_lot::{Mutex, MutexGuard};
-
 use super::Engine;
 use super::audit::Met;
 use super::batch::Ticket;
@@ -23,6 +21,7 @@ use crate::ids::{KeyHash, StoreTime, Token};
 use crate::log::{ClaimFrame, ClaimState, Frame};
 use crate::options::KeptFor;
 use crate::sabotage::{self, Bug};
+use crate::sync::{Mutex, MutexGuard};
 use crate::types::{Caller, Checkpoint, ClaimRequest, Difference, DropPolicy};
 
 /// A claim request with the store's defaults filled in and everything checked.

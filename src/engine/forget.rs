@@ -5,8 +5,6 @@
 
 use std::sync::Arc;
 
-use parking_lot::MutexGuard;
-
 use super::Engine;
 use super::batch::{Effect, Ticket};
 use super::flight::State;
@@ -20,6 +18,7 @@ use crate::ids::{KeyHash, StoreTime, Token};
 use crate::index::Location;
 use crate::late::Ask;
 use crate::log::{FooterEntry, ForgetFrame, Frame};
+use crate::sync::MutexGuard;
 use crate::types::{Key, Scope};
 
 impl Engine {

@@ -12,11 +12,7 @@
 //! Invariants: `done` grows only under the lock; a ticket above `done` of a failed queue fails, and
 //! nothing is added to one; whoever sets `leading` leads or hands over, on every path.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::Waker;
-use std::thread::ThreadId;
-
-use parking_lot::{Mutex, MutexGuard};
 
 use super::batch::{Batch, Effect, Ticket};
 use super::patience::Patience;
@@ -26,6 +22,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{StoreTime, Token};
 use crate::log::Frame;
 use crate::sabotage::{self, Bug};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use crate::sync::thread::{self, ThreadId};
+use crate::sync::{Mutex, MutexGuard};
 
 #[derive(Debug)]
 pub(crate) struct CommitQueue {
@@ -211,7 +210,7 @@ impl CommitQueue {
         if self.fate(ticket).is_some() {
             return false;
         }
-        if state.waking == Some(std::thread::current().id()) {
+        if state.waking == Some(thread::current().id()) {
             state.waking = None;
             self.is_waking.store(false, Ordering::SeqCst);
             return true;
@@ -289,7 +288,7 @@ impl CommitQueue {
         let has_wakers = !state.in_flight_wakers.is_empty() || !ended.is_empty();
         if slept || has_wakers {
             let mut wakers = std::mem::take(&mut state.in_flight_wakers);
-            let waking = has_wakers.then(|| std::thread::current().id());
+            let waking = has_wakers.then(|| thread::current().id());
             state.waking = waking;
             self.is_waking.store(has_wakers, Ordering::SeqCst);
             drop(state);
