@@ -61,10 +61,11 @@ mod sabotage;
 mod schedules;
 #[cfg(any(test, feature = "simulation"))]
 mod simulator;
+mod slip;
 mod store;
 mod sync;
 mod telemetry;
-#[cfg(all(test, not(oncekey_shuttle)))]
+#[cfg(test)]
 mod tests;
 mod types;
 

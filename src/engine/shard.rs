@@ -35,10 +35,10 @@ pub(crate) struct Shard {
 pub(crate) struct LockedShard(Mutex<Shard>);
 
 // Three lines. The first has room for the lock (8), the flights (32) and the index's lead (24).
-#[cfg(not(oncekey_shuttle))]
-const _: () = assert!(size_of::<LockedShard>() == 192);
-#[cfg(not(oncekey_shuttle))]
-const _: () = assert!(std::mem::offset_of!(Shard, index) + IndexShard::LEAD_BYTES == 64 - 8);
+const IS_REAL: bool = !cfg!(oncekey_shuttle);
+const _: () = assert!(!IS_REAL || size_of::<LockedShard>() == 192);
+const LEAD_END: usize = std::mem::offset_of!(Shard, index) + IndexShard::LEAD_BYTES;
+const _: () = assert!(LEAD_END == 64 - 8);
 
 impl LockedShard {
     #[cfg(test)]

@@ -17,7 +17,7 @@ pub(crate) mod atomic {
 
 pub(crate) mod thread {
     pub(crate) use shuttle::thread::{
-        Builder, JoinHandle, Thread, ThreadId, current, park, yield_now,
+        Builder, JoinHandle, Thread, ThreadId, current, park, spawn, yield_now,
     };
 }
 
