@@ -5,7 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use super::{expect_found, explore, pick};
@@ -14,7 +14,7 @@ use crate::disk::Disk;
 use crate::log::SEGMENT_HEADER;
 use crate::simulation::{Environment, SimDisk, Survival};
 use crate::slip::Slip;
-use crate::sync::thread;
+use crate::sync::thread::{self, Thread};
 use crate::tests::chaos::{ChaosDisk, How};
 use crate::tests::world::{World, claimed, request};
 use crate::{Durability, ErrorKind, Options, Result, Store, StoredResponse};
@@ -60,9 +60,17 @@ impl Scene {
 
     /// A thread that waits.
     fn thread(&self) -> Result<()> {
-        let claimed = claimed(self.assert_told(self.store.claim(request("k1")).wait(), "k1")?);
-        let done = claimed.complete(StoredResponse::new("answer 1")).wait();
-        self.assert_told(done.map_err(Into::into), "answer 1").map(drop)
+        self.execute("k1", "answer 1")
+    }
+
+    fn second_thread(&self) -> Result<()> {
+        self.execute("k4", "answer 4")
+    }
+
+    fn execute(&self, name: &str, body: &str) -> Result<()> {
+        let claimed = claimed(self.assert_told(self.store.claim(request(name)).wait(), name)?);
+        let done = claimed.complete(StoredResponse::new(body)).wait();
+        self.assert_told(done.map_err(Into::into), body).map(drop)
     }
 
     /// A task that awaits.
@@ -89,15 +97,28 @@ impl Scene {
         Ok(())
     }
 
-    /// All three at once; what became of them. A panic of the disk's is nobody's answer.
-    fn play(self: Arc<Self>) -> Vec<Result<()>> {
-        let roles: [fn(&Self) -> Result<()>; 3] = [Self::thread, Self::task, Self::walker];
-        let play = |role: fn(&Self) -> Result<()>| {
+    /// A task whose waker is a stranger's: it calls the store, and waits for it, or panics.
+    fn stranger(&self) -> Result<()> {
+        let store = self.store.clone();
+        let stranger = Stranger { store, task: thread::current(), panics: pick(2) == 0 };
+        let waker = Waker::from(Arc::new(stranger));
+        let mut cx = Context::from_waker(&waker);
+        let mut calling = pin!(self.store.claim(request("k5")));
+        loop {
+            match calling.as_mut().poll(&mut cx) {
+                Poll::Ready(told) => return self.assert_told(told, "k5").map(drop),
+                Poll::Pending => thread::park(),
+            }
+        }
+    }
+
+    /// All of these at once; what became of them. A panic of the disk's is nobody's answer.
+    fn play(self: &Arc<Self>, cast: &Cast) -> Vec<Result<()>> {
+        let play = |role: Role| {
             let scene = self.clone();
             thread::spawn(move || catch_unwind(AssertUnwindSafe(|| role(&scene))))
         };
-        let playing = roles.map(play);
-        let told = playing.map(|thread| thread.join().expect("caught")).into_iter();
+        let told = cast.roles.map(play).into_iter().map(|thread| thread.join().expect("caught"));
         told.filter_map(|told| match told {
             Ok(told) => Some(told),
             Err(panic) if panic.downcast_ref() == Some(&"the disk's") => None,
@@ -116,33 +137,72 @@ impl Scene {
     }
 }
 
-fn all_goes_well(options: Options, threads: bool) {
-    let scene = Arc::new(Scene::with(options, threads, How::Errors));
-    for told in scene.clone().play() {
-        told.expect("told as a success");
-    }
-    if threads {
-        scene.settle();
-        let synced = matches!(scene.store.engine().options.durability, Durability::Sync);
-        assert!(!synced || Scene::is_durable(&scene.disk, "answer 3"), "it stays queued");
+type Role = fn(&Scene) -> Result<()>;
+
+/// Who plays, and whether the store has threads of its own.
+struct Cast {
+    roles: [Role; 3],
+    threads: bool,
+    /// Whether one of them goes away.
+    walks: bool,
+}
+
+const ALL: Cast =
+    Cast { roles: [Scene::thread, Scene::task, Scene::walker], threads: true, walks: true };
+/// Without a committer somebody would have to commit for tasks.
+const THREADS: Cast = Cast {
+    roles: [Scene::thread, Scene::second_thread, Scene::walker],
+    threads: false,
+    walks: true,
+};
+const STRANGERS: Cast =
+    Cast { roles: [Scene::thread, Scene::stranger, Scene::task], threads: true, walks: false };
+
+struct Stranger {
+    store: Store,
+    task: Thread,
+    panics: bool,
+}
+
+impl Wake for Stranger {
+    fn wake(self: Arc<Self>) {
+        self.task.unpark();
+        if self.panics {
+            // As a panic, but for the hook that tells of it.
+            resume_unwind(Box::new("a waker's"));
+        }
+        let _ = self.store.claim(request("k6")).wait();
     }
 }
 
-fn one_batch_fails(threads: bool, how: How) {
-    let scene = Arc::new(Scene::with(Options::new(), threads, how));
+fn all_goes_well(options: Options, cast: &Cast) {
+    let scene = Arc::new(Scene::with(options, cast.threads, How::Errors));
+    for told in scene.play(cast) {
+        told.expect("told as a success");
+    }
+    if cast.threads {
+        scene.settle();
+        let synced = matches!(scene.store.engine().options.durability, Durability::Sync);
+        let done = !cast.walks || Scene::is_durable(&scene.disk, "answer 3");
+        assert!(!synced || done, "it stays queued");
+    }
+}
+
+fn one_batch_fails(cast: &Cast, how: How) {
+    let scene = Arc::new(Scene::with(Options::new(), cast.threads, how));
     scene.chaos.fail_after(pick(14));
-    for told in scene.clone().play() {
+    for told in scene.play(cast) {
         let kind = told.err().map(|error| error.kind());
         let known = [None, Some(ErrorKind::OutcomeUnknown), Some(ErrorKind::Poisoned)];
         assert!(known.contains(&kind), "{kind:?}");
     }
-    if threads {
+    if cast.threads {
         scene.settle();
     }
 }
 
 fn with_a_committer() {
-    all_goes_well(Options::new(), true);
+    all_goes_well(Options::new(), &ALL);
 }
 
 #[test]
@@ -152,30 +212,42 @@ fn promise_2_a_ticket_is_told_after_its_batch() {
 
 #[test]
 fn promise_2_a_ticket_is_told_after_its_batch_without_a_committer() {
-    explore("tickets, without a committer", || all_goes_well(Options::new(), false));
+    explore("tickets, without a committer", || all_goes_well(Options::new(), &THREADS));
 }
 
 #[test]
 fn a_ticket_is_told_where_batches_are_not_synced() {
     explore("tickets, not synced", || {
         let interval = Durability::Interval(Duration::from_secs(1));
-        all_goes_well(Options::new().durability(interval), true);
+        all_goes_well(Options::new().durability(interval), &ALL);
     });
 }
 
 #[test]
 fn promise_8_a_ticket_is_told_when_its_batch_fails() {
-    explore("tickets, a failed batch", || one_batch_fails(true, How::Errors));
+    explore("tickets, a failed batch", || one_batch_fails(&ALL, How::Errors));
 }
 
 #[test]
 fn promise_8_a_ticket_is_told_when_its_batch_fails_without_a_committer() {
-    explore("tickets, a failed batch, no committer", || one_batch_fails(false, How::Errors));
+    explore("tickets, a failed batch, no committer", || one_batch_fails(&THREADS, How::Errors));
 }
 
 #[test]
 fn promise_8_a_ticket_is_told_when_the_leader_panics() {
-    explore("tickets, a panic", || one_batch_fails(true, How::Panics));
+    explore("tickets, a panic", || one_batch_fails(&ALL, How::Panics));
+}
+
+#[test]
+fn a_ticket_is_told_beside_wakers_that_wait_or_panic() {
+    explore("tickets, strangers' wakers", || all_goes_well(Options::new(), &STRANGERS));
+}
+
+#[test]
+fn promise_8_a_ticket_is_told_beside_strange_wakers_when_its_batch_fails() {
+    explore("tickets, strangers' wakers, a failed batch", || {
+        one_batch_fails(&STRANGERS, How::Errors);
+    });
 }
 
 #[test]

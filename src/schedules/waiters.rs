@@ -10,10 +10,12 @@ use std::time::Duration;
 use super::{explore, join_all, pick};
 use crate::block_on::block_on;
 use crate::engine::{Signal, Wakers};
+use crate::simulation::Environment;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sync::thread;
+use crate::tests::chaos::{ChaosDisk, How};
 use crate::tests::world::{World, claim_on_drop, request};
-use crate::{ClaimRequest, DropPolicy, Outcome, Store, StoredResponse};
+use crate::{ClaimRequest, DropPolicy, ErrorKind, Outcome, Store, StoredResponse};
 
 const LONG: Duration = Duration::from_secs(600);
 
@@ -134,6 +136,32 @@ fn a_limit_that_has_passed_is_noticed() {
             store.engine().ask_upkeep(false);
             thread::yield_now();
         }
+        join_all(waiting);
+    });
+}
+
+#[test]
+fn promise_8_who_waits_for_a_claim_wakes_when_the_disk_fails() {
+    explore("waiters, a failed disk", || {
+        let world = World::new();
+        let chaos = ChaosDisk::new(world.disk.clone(), How::Errors);
+        let environment = Environment { disk: chaos.clone(), threads: true, ..world.environment() };
+        let store = Store::open_in(&environment, &world.options, true).expect("the store opens");
+        let _held = claim_on_drop(&store, "k", DropPolicy::Hold);
+        let wait = |store: &Store| match store.claim(of_k()).wait() {
+            Ok(Outcome::InFlight(flight)) => flight.wait(LONG).wait().map(drop),
+            other => other.map(drop),
+        };
+        let waiting = [0, 1].map(|_| {
+            let store = store.clone();
+            thread::spawn(move || {
+                let kind = wait(&store).expect_err("nobody lets go of it").kind();
+                assert_eq!(kind, ErrorKind::Poisoned);
+            })
+        });
+        chaos.fail_after(pick(2));
+        let told = store.claim(request("other")).wait();
+        assert_eq!(told.expect_err("its batch failed").kind(), ErrorKind::OutcomeUnknown);
         join_all(waiting);
     });
 }
