@@ -144,19 +144,17 @@ impl Keeper {
     fn take(&mut self, (ring, known): (&Ring, &Known), counts: &Counts, now_ms: u64) {
         let resting = now_ms < self.rest_until_ms;
         let mut taken = 0;
-        // No more than the ring holds: what comes meanwhile is for the next round.
-        for _ in 0..ring.capacity() {
-            let Some(draft) = ring.pop() else { break };
+        ring.take(|draft| {
             let sequence = self.sequence;
             self.sequence += 1;
             if resting || now_ms < self.rest_until_ms {
                 Counts::add(&counts.lost, 1);
-                continue;
+                return;
             }
             let done = self.append(&draft, sequence, known);
             taken += u64::from(done.is_ok());
             self.judge(done, counts, now_ms);
-        }
+        });
         Counts::add(&counts.events, taken);
         // What found the ring full came before this: its numbers are here.
         let dropped = ring.dropped();

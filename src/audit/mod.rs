@@ -6,7 +6,8 @@
 //! | file | what |
 //! | --- | --- |
 //! | `event.rs` | a decision, as the trail keeps it |
-//! | `draft.rs`, `ring.rs` | what a decision hands over, and the way to the audit thread |
+//! | `draft.rs` | what a decision hands over |
+//! | `ring.rs`, `packed.rs` | the way to the audit thread, and drafts as words on it |
 //! | `auditor.rs`, `keeper.rs` | the engine's side of it, and the thread's |
 //! | `label.rs`, `known.rs` | what stands for a text, and whose names are known |
 //! | `shape.rs` | what is seen of a key |
@@ -43,6 +44,7 @@ mod label;
 #[cfg(feature = "report")]
 pub mod merge;
 mod options;
+mod packed;
 #[cfg(feature = "report")]
 pub mod report;
 mod ring;
