@@ -6,8 +6,9 @@
 //! and cost nothing. It is a cfg and not a feature, since features add up: with one, whoever asks
 //! for all features would get a store that runs nowhere but under shuttle.
 //!
-//! What orders memory by itself, with neither a lock nor `SeqCst` to lean on, takes its atomics from
-//! [`ordered`]: they are loom's under `--cfg oncekey_loom`, which knows what a weak order allows.
+//! What orders memory by itself, with neither a lock nor `SeqCst` to lean on, takes its atomics
+//! from [`ordered`]: they are loom's under `--cfg oncekey_loom`, which knows what a weak order
+//! allows.
 //!
 //! Left to others: counters that order nothing (they are `std`'s), tests (`src/schedules`,
 //! `src/expiry/orders.rs`).

@@ -82,8 +82,8 @@ fn promise_1_a_takeover_comes_before_or_after_what_the_earlier_holder_does() {
     });
 }
 
-/// An attempt becomes unresolved, and its caller, who was never told of it, goes away while somebody
-/// resolves it: what was taken back is not resolved afterwards.
+/// An attempt becomes unresolved, and its caller, who was never told of it, goes away while
+/// somebody resolves it: what was taken back is not resolved afterwards.
 #[test]
 fn promise_4_an_attempt_that_was_taken_back_is_not_resolved_any_more() {
     explore("flights, resolving", || {
