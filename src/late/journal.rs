@@ -31,7 +31,7 @@ const ENTRIES_A_RECORD: usize = 1 << 16;
 
 /// The number of a journal's file: later ones have higher ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct JournalName(u64);
+pub(crate) struct JournalName(pub(super) u64);
 
 impl JournalName {
     pub(crate) fn file_name(self) -> String {
@@ -227,7 +227,7 @@ impl Journal {
     }
 }
 
-fn checksum(store: StoreId, (name, offset): (JournalName, u64), record: &[u8]) -> u32 {
+pub(super) fn checksum(store: StoreId, (name, offset): (JournalName, u64), record: &[u8]) -> u32 {
     let mut hasher = Hasher::new();
     hasher.update(&store.0);
     hasher.update(&name.0.to_le_bytes());
@@ -236,7 +236,7 @@ fn checksum(store: StoreId, (name, offset): (JournalName, u64), record: &[u8]) -
     hasher.finalize()
 }
 
-fn encode(store: StoreId, place: (JournalName, u64), entries: &[LateEntry]) -> Vec<u8> {
+pub(super) fn encode(store: StoreId, place: (JournalName, u64), entries: &[LateEntry]) -> Vec<u8> {
     let mut record = Vec::with_capacity(RECORD_HEAD + entries.len() * ENTRY);
     record.extend([0; 4]);
     record.extend(u32::try_from(entries.len()).unwrap_or(u32::MAX).to_le_bytes());

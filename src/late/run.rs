@@ -78,7 +78,7 @@ pub(crate) enum RunFault {
 }
 
 /// A checksum that holds only for one page of one run of one store.
-fn checksum(store: StoreId, number: RunName, page: u32, bytes: &[u8]) -> u32 {
+pub(super) fn checksum(store: StoreId, number: RunName, page: u32, bytes: &[u8]) -> u32 {
     let mut hasher = Hasher::new();
     hasher.update(&store.0);
     hasher.update(&number.0.to_le_bytes());
