@@ -7,20 +7,15 @@ mod failure;
 #[path = "../../src/bin/oncekey/words.rs"]
 mod words;
 
+#[path = "../../src/bin/oncekey/audit"]
 mod audit {
-    #[path = "../../../src/bin/oncekey/audit/words.rs"]
     pub(crate) mod words;
 
     pub(crate) mod check {
-        #[path = "../../../../src/bin/oncekey/audit/check/allowed.rs"]
         mod allowed;
-        #[path = "../../../../src/bin/oncekey/audit/check/baseline.rs"]
         mod baseline;
-        #[path = "../../../../src/bin/oncekey/audit/check/fuzzing.rs"]
         pub(crate) mod fuzzing;
-        #[path = "../../../../src/bin/oncekey/audit/check/rule.rs"]
         mod rule;
-        #[path = "../../../../src/bin/oncekey/audit/check/rules_file.rs"]
         mod rules_file;
     }
 }

@@ -5,18 +5,13 @@
 #[path = "../../src/bin/oncekey/failure.rs"]
 mod failure;
 
+#[path = "../../src/bin/oncekey/proxy"]
 mod proxy {
-    #[path = "../../../src/bin/oncekey/proxy/choices.rs"]
     mod choices;
-    #[path = "../../../src/bin/oncekey/proxy/fuzzing.rs"]
     pub(crate) mod fuzzing;
-    #[path = "../../../src/bin/oncekey/proxy/manner.rs"]
     mod manner;
-    #[path = "../../../src/bin/oncekey/proxy/rule_choices.rs"]
     mod rule_choices;
-    #[path = "../../../src/bin/oncekey/proxy/settings.rs"]
     mod settings;
-    #[path = "../../../src/bin/oncekey/proxy/trouble.rs"]
     mod trouble;
 }
 

@@ -27,6 +27,8 @@ mod calls;
 mod input;
 #[cfg(feature = "serde")]
 mod payloads;
+#[cfg(all(test, feature = "report"))]
+mod seeds;
 mod stores;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::TARGETS;
 
-fn corpus() -> PathBuf {
+pub(super) fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus")
 }
 

@@ -18,7 +18,7 @@ use crc32fast::Hasher;
 
 use super::entry::{ENTRY, LateEntry};
 use crate::disk::{self, Disk, DiskFile};
-use crate::ids::StoreId;
+use crate::ids::{FURTHEST, StoreId};
 
 /// What comes before a record's entries: checksum and count.
 const RECORD_HEAD: usize = 8;
@@ -40,7 +40,7 @@ impl JournalName {
 
     pub(crate) fn from_file_name(name: &str) -> Option<Self> {
         let number = Self(name.strip_prefix("late-journal-")?.parse().ok()?);
-        (number.file_name() == name).then_some(number)
+        (number.0 < FURTHEST && number.file_name() == name).then_some(number)
     }
 }
 

@@ -213,11 +213,8 @@ fn check_ends(disk: &Arc<SimDisk>) {
     }
     assert!(trail.unread_bytes().expect("a length") <= bytes as u64);
     assert!(trail.next().is_none());
-    for again in [disk.clone(), disk.copy()] {
-        let again: Vec<_> =
-            Trail::on(again).map(|item| item.expect("no error of the disk")).collect();
-        assert_eq!(again, told);
-    }
+    let again = Trail::on(disk.clone()).map(|item| item.expect("no error of the disk"));
+    assert!(again.eq(told));
 }
 
 /// What is told was written, in that order; what is missing is said.

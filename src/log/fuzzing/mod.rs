@@ -29,3 +29,14 @@ use crate::ids::{Nonce, StoreTime};
 
 const BASE: StoreTime = StoreTime(1_700_000_000_000);
 const FIRST: Place = Place { nonce: Nonce(0x1122_3344_5566_7788), offset: 4096 };
+
+/// One frame of each kind, as it is in the log but for its checksum.
+#[cfg(all(test, feature = "report"))]
+pub(crate) fn golden() -> Vec<Vec<u8>> {
+    let encode = |frame: super::Frame<'_>| {
+        let mut bytes = Vec::new();
+        frame.encode(BASE, &mut bytes).expect("a short frame");
+        bytes
+    };
+    super::samples::golden_frames().into_iter().map(encode).collect()
+}

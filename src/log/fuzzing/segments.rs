@@ -67,11 +67,11 @@ fn check(scan: &Scan, segment: &[u8], options: ScanOptions) {
 /// Batches of a log, then what happened to them.
 fn segment(input: &mut Input<'_>) -> Vec<u8> {
     let mut segment = vec![0; SIZE];
-    let (mut at, mut previous, mut sequence) = (SEGMENT_HEADER, 0, 0);
+    let (mut at, mut previous, mut sequence) = (SEGMENT_HEADER, 0, 0_u64);
     for _ in 0..input.byte() % 24 {
         let how = input.byte();
         // Most follow the one before; some do not, or are of another life.
-        sequence = if how & 1 == 0 { sequence + 1 } else { input.number() };
+        sequence = if how & 1 == 0 { sequence.saturating_add(1) } else { input.number() };
         let synced = if how & 2 == 0 { sequence.saturating_sub(1) } else { input.number() };
         let previous_said = if how & 12 == 4 { input.u32() } else { previous };
         let nonce = if how & 48 == 16 { Nonce(1) } else { FIRST.nonce };

@@ -123,11 +123,8 @@ pub(crate) fn manifest(data: &[u8]) {
     let mut bytes = copy.repeat(2);
     put_at(&mut bytes, copy.len() + 12 + at, &[by]);
     seal_manifest(&mut bytes);
-    if let Ok((manifest, damage)) = Manifest::decode(&bytes) {
-        assert_eq!(Manifest::decode(&manifest.encode()), Ok((manifest.clone(), None)));
-        if damage.is_none() {
-            assert_eq!(manifest.encode()[12..copy.len()], copy[12..]);
-        }
+    if let Ok((manifest, _)) = Manifest::decode(&bytes) {
+        assert_eq!(Manifest::decode(&manifest.encode()), Ok((manifest, None)));
     }
 }
 
