@@ -3,8 +3,9 @@
 //! what he cannot do is make whoever opens it panic, run for ever, or take memory without bounds.
 
 use super::late_runs::{expired, is_late};
-use super::world::{HALF_HOUR, World, execute};
+use super::world::{HALF_HOUR, World, body, execute, fill_segment};
 use crate::late::RunName;
+use crate::log::fuzzing::seal_segment;
 use crate::log::{Manifest, manifest};
 use crate::simulation::Disk;
 use crate::{ErrorKind, Options};
@@ -88,4 +89,25 @@ fn promise_10_a_run_that_says_it_has_more_entries_than_its_pages_hold_is_damaged
     expired(&world, &store, "n", 20);
     store.prune().wait().expect("pruned");
     assert!(store.step_late() && is_late(&store, "n-7"));
+}
+
+#[test]
+fn promise_10_a_footer_that_says_all_has_expired_does_not_have_a_look_go_on_for_ever() {
+    let mut world = World::new();
+    let store = world.open();
+    execute(&store, "a", "answer");
+    fill_segment(&store, "x");
+    drop(store);
+    let segments = world.disk.list().expect("names").into_iter();
+    for name in segments.filter(|name| name.starts_with("segment-")) {
+        let mut bytes = world.disk.file(&name).expect("a segment");
+        let trailer = bytes.len() - 128;
+        if bytes[trailer..].starts_with(b"OKF1") {
+            // The latest expiry.
+            bytes[trailer + 56..trailer + 64].fill(0);
+            seal_segment(&mut bytes, false);
+            world.disk.put_file(&name, bytes).expect("a file");
+        }
+    }
+    assert_eq!(body(&world.open(), "a").as_deref(), Some(&b"answer"[..]));
 }
