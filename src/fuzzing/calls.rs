@@ -9,6 +9,7 @@ pub(super) fn api(data: &[u8]) {
     let Some((seed, tape)) = data.split_first_chunk::<2>() else { return };
     let seed = u64::from(u16::from_le_bytes(*seed));
     if let Err(failure) = Simulation::new(seed).led_by(tape).run() {
-        panic!("{failure}");
+        // With every call of the disk.
+        panic!("{failure:#}");
     }
 }

@@ -3,6 +3,8 @@
 //! `cargo test --all-features --lib write_the_seeds -- --ignored` writes them to `fuzz/corpus`,
 //! beside what was found since.
 
+#![allow(clippy::disallowed_methods, reason = "inputs are files")]
+
 use std::borrow::Cow;
 use std::fs;
 
@@ -181,7 +183,6 @@ fn write_the_seeds() {
         for (number, seed) in of(name).iter().enumerate() {
             target(seed);
             let path = folder.join(format!("seed-{number:02}"));
-            #[allow(clippy::disallowed_methods, reason = "a test writes its inputs")]
             fs::write(path, seed).expect("written");
         }
     }

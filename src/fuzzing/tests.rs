@@ -1,5 +1,7 @@
 //! What a fuzzer found worth keeping, replayed: every file of `fuzz/corpus` holds its property.
 
+#![allow(clippy::disallowed_methods, reason = "inputs are files")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +23,6 @@ fn every_input_that_was_kept_holds() {
         let mut count = 0;
         for input in inputs.into_iter().flatten() {
             let path = input.expect("an entry").path();
-            #[allow(clippy::disallowed_methods, reason = "a test reads its inputs")]
             let bytes = fs::read(&path).expect("a file");
             // If it panics, this says of what.
             println!("{}", path.display());
