@@ -17,6 +17,8 @@ impl Dice {
     }
 
     /// From now on bytes decide, few of them for a number of few values; the seed comes after them.
+    /// Any number ([`roll`](Self::roll)) stays the seed's: what is random in a store begins with
+    /// one, and bytes could make it the same twice (a segment's nonce, say).
     pub(crate) fn set_tape(&self, bytes: &[u8]) {
         self.tape.replace(Some(bytes.iter().rev().copied().collect()));
     }
@@ -49,9 +51,6 @@ impl Dice {
 
     /// Any number.
     pub(crate) fn roll(&self) -> u64 {
-        if let Some(number) = self.from_tape(u64::MAX) {
-            return number;
-        }
         let state = self.state.get().wrapping_add(GAMMA);
         self.state.set(state);
         mix(state)
