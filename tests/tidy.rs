@@ -87,7 +87,7 @@ fn sources_below(folder: &Path, found: &mut Vec<String>) {
 
 fn sources() -> Vec<String> {
     let mut found = Vec::new();
-    for folder in ["src", "tests", "benches", "examples"] {
+    for folder in ["src", "tests", "benches", "examples", "fuzz"] {
         sources_below(&root().join(folder), &mut found);
     }
     found.sort();

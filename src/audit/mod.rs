@@ -78,5 +78,9 @@ pub(crate) use label::Digest;
 pub use options::{Audit, Privacy};
 #[cfg(all(test, feature = "report"))]
 pub(crate) use trail::RESERVED_TOKENS;
+#[cfg(any(test, fuzzing))]
+pub(crate) use trail::fuzzing as trail_fuzzing;
 pub use trail::{Damage, Gap, Trail, TrailItem};
 pub use verdict::{Classifier, Judgement, Reason, Reasons, Rules, Verdict};
+#[cfg(all(any(test, fuzzing), feature = "report"))]
+pub(crate) use {json::fuzzing as json_fuzzing, sink::fuzzing as sink_fuzzing};

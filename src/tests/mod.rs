@@ -28,6 +28,7 @@ mod damage_sweep;
 mod fault_sweep;
 mod found;
 mod found_crashes;
+mod found_forged;
 mod found_meanwhile;
 mod full_segments;
 mod histories;
