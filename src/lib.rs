@@ -56,6 +56,7 @@ mod log;
 mod options;
 mod progress;
 mod random;
+mod reached;
 mod sabotage;
 #[cfg(any(test, feature = "simulation"))]
 mod simulator;

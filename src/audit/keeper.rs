@@ -18,6 +18,7 @@ use super::trail::{Bounds, EventNames, Lost, Names, Origin, TRAIL_DIRECTORY, Tra
 use crate::disk::Disk;
 use crate::expiry::StoreClock;
 use crate::ids::StoreTime;
+use crate::sabotage::{self, Bug};
 use crate::types::{Caller, Scope};
 
 /// How often it looks for segments that are too old, though none is begun.
@@ -147,6 +148,9 @@ impl Keeper {
         // No more than the ring holds: what comes meanwhile is for the next round.
         for _ in 0..ring.capacity() {
             let Some(draft) = ring.pop() else { break };
+            if sabotage::is_on(Bug::NumberedTwice) && sabotage::is_seventh() {
+                self.sequence = self.sequence.saturating_sub(1);
+            }
             let sequence = self.sequence;
             self.sequence += 1;
             if resting || now_ms < self.rest_until_ms {
@@ -160,7 +164,9 @@ impl Keeper {
         Counts::add(&counts.events, taken);
         // What found the ring full came before this: its numbers are here.
         let dropped = ring.dropped();
-        self.sequence += dropped - self.dropped;
+        if !sabotage::is_on(Bug::UntoldGap) {
+            self.sequence += dropped - self.dropped;
+        }
         self.dropped = dropped;
     }
 

@@ -15,6 +15,7 @@ use parking_lot::MutexGuard;
 use super::Engine;
 use super::pace::Pace;
 use crate::late::{LateEntry, LateMemory, Progress, WORTH};
+use crate::reached;
 
 /// Entries of a run that weigh as much as one that leaves the index: no lock of a key is held for
 /// them, and where others want the core each breath may last as long as thousands of them.
@@ -77,6 +78,7 @@ impl Engine {
             if self.late.pending() < most {
                 return;
             }
+            reached::note("late retries: more is pending than may be");
             if !self.write_run(memory, pace) {
                 if self.late.pending() >= 2 * most {
                     self.forget_pending();

@@ -14,6 +14,7 @@ use super::witness::WORK;
 use super::world::World;
 use crate::Store;
 use crate::index::with_masked_hashes;
+use crate::reached;
 use crate::simulation::{Disk, Fault, Survival};
 
 /// What came of a run.
@@ -42,6 +43,7 @@ pub(crate) fn play(
     let seed = simulation.seed;
     let profile = Profile::draw(seed, simulation.length);
     with_masked_hashes(profile.hash_mask, || {
+        drop(reached::take());
         let world = World::new(profile, traced);
         world.only_histories.set(simulation.only_histories);
         let played = within(&world, || catch_unwind(AssertUnwindSafe(|| world.play(seed, turn))));
@@ -56,6 +58,7 @@ pub(crate) fn play(
         world.set_store(None);
         let mut coverage = world.coverage.take();
         coverage.add("simulated hours", world.passed_ms.get() / HOUR_MS);
+        reached::take().into_iter().for_each(|(state, count)| coverage.add(state, count));
         coverage.set_digest(world.digest());
         Played { broken: world.take_broken(), coverage, trace: world.take_trace() }
     })
@@ -201,9 +204,16 @@ impl World {
             self.hit("made a run of expired keys");
             return true;
         }
+        let (grown, ended) = (reached::count(GROWTH), self.coverage.borrow().count("completed"));
         let compacted = store.step_compact();
         if compacted {
             self.hit("compacted");
+            if self.coverage.borrow().count("completed") > ended {
+                self.hit("compacted while claims ended");
+            }
+            if reached::count(GROWTH) > grown {
+                self.hit("compacted while a shard grew");
+            }
         }
         compacted
     }
@@ -382,6 +392,9 @@ fn name_of(fault: Fault) -> &'static str {
         _ => "fault: another",
     }
 }
+
+/// What the index says when a shard of it grows.
+const GROWTH: &str = "the index: a shard grows";
 
 /// What a crash may leave that came in the middle of something else.
 const CUTS: [Survival; 5] = [
