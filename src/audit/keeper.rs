@@ -110,6 +110,12 @@ impl Keeper {
         self.judge(done, counts, now_ms);
     }
 
+    /// The number of the opening.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn boot(&self) -> u64 {
+        self.origin.boot
+    }
+
     /// Since when something may be in memory alone.
     pub(crate) fn unwritten_ms(&self, now_ms: u64) -> u64 {
         now_ms.saturating_sub(self.written_at_ms)

@@ -27,6 +27,7 @@ mod run;
 mod simulation;
 mod step;
 mod steps;
+mod trail;
 mod watch;
 mod witness;
 mod world;

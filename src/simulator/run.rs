@@ -173,9 +173,10 @@ impl World {
         let Some(store) = self.store() else { return false };
         self.hit("rewrites");
         let count = self.coverage.borrow().count("rewrites");
+        let asks = count * 37 % 100 < self.profile.asks_to_prune;
         let pause = match count % 16 {
             3 => Some(store.pause_compaction()),
-            7 => {
+            turn if turn == 7 || asks => {
                 self.hit("asked to prune");
                 drop(store.prune());
                 return false;
@@ -277,6 +278,7 @@ impl World {
                     self.clients.poll_one(&self.dice);
                 }
             }
+            self.audit_turn_meanwhile();
         }
         self.off_at.set(u64::MAX);
         if !self.is_broken() {
@@ -313,6 +315,7 @@ impl World {
     fn finish(&self) {
         self.disk().clear_faults();
         self.disk().set_capacity(u64::MAX);
+        self.calm_trail();
         self.wake_paused(u64::MAX);
         for _ in 0..100 {
             self.settle_down();
