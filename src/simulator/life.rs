@@ -100,7 +100,7 @@ impl World {
         drop(store);
         self.set_store(None);
         let is_whole = engine.failure().is_none();
-        let dropped = engine.audit.counts().dropped;
+        let counts = engine.audit.counts();
         drop(engine);
         if self.is_broken() || self.dead.get() {
             return;
@@ -115,8 +115,8 @@ impl World {
         self.witness.ended(end, self.clock.borrow().monotonic_ms());
         let disk = self.disk().crash(Survival::Everything, 0);
         *self.disk.borrow_mut() = disk;
-        self.end_trail(Survival::Everything, Some(dropped));
-        self.read_trail(false);
+        self.end_trail(Survival::Everything, Some(counts.dropped));
+        self.read_trail(false, Some(counts));
         if self.dice.percent(30) {
             self.clock.borrow().step_wall(-((self.dice.below(100_000_000)) as i64));
         }
@@ -269,7 +269,7 @@ impl World {
         if bound == Bound::Anything && seen.iter().any(is_claim) {
             self.hit("damage: claims are out");
         }
-        self.read_trail(false);
+        self.read_trail(false, None);
         self.begin_trail(&store);
         self.set_store(Some(store));
     }

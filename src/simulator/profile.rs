@@ -104,11 +104,12 @@ const FLOOD: u64 = u64::MAX - 1;
 const LATE: u64 = u64::MAX - 2;
 
 /// The parts of a seed that the audit trail is drawn from, and what makes a shard grow, expiries
-/// lie far apart, and the memory of expired keys busy.
+/// lie far apart, the memory of expired keys busy, and compaction meet others.
 const TRAIL: u64 = u64::MAX - 4;
 const CROWD: u64 = u64::MAX - 5;
 const SPREAD: u64 = u64::MAX - 6;
 const BUSY: u64 = u64::MAX - 7;
+const PRESSED: u64 = u64::MAX - 8;
 
 /// The part of a seed that the size of the cache is drawn from, and the sizes: none, for a few
 /// records so that they push one another out, and for all.
@@ -177,26 +178,34 @@ impl Profile {
             leap_confirmation: Duration::from_secs(600),
             trail: TrailProfile::draw(seed, length),
         };
+        profile.remembering(seed).grown(seed, length)
+    }
+
+    fn remembering(self, seed: u64) -> Self {
         let late = Dice::new(derive(seed, LATE));
-        let profile = Self {
-            remember_late: Duration::from_millis(
-                late.pick(&[0, 4 * SECOND, HOUR, 24 * HOUR, 24 * HOUR], 0),
-            ),
+        Self {
+            remember_late: Duration::from_millis(late.pick(&[0, 4 * SECOND, HOUR, DAY, DAY], 0)),
             late_pending: late.pick(&[1, 4, 1 << 17], 4),
-            ..profile
-        };
-        // Dice of its own, for the draws above to stay what they are.
+            ..self
+        }
+    }
+
+    /// What is drawn by dice of its own, for the draws before to stay what they are.
+    fn grown(self, seed: u64, length: Length) -> Self {
         let flood = Dice::new(derive(seed, FLOOD));
         if let Length::Long(_) = length {
-            return profile.steady();
+            return self.steady();
         }
         let is_short = length == Length::Short;
-        let profile = match is_short && (weather == Weather::Full || flood.percent(8)) {
-            true => profile.flooded(&flood),
-            false if flood.percent(20) => Self { compress_from_bytes: 64, ..profile },
-            false => profile,
+        let is_full = self.weather == Weather::Full;
+        let profile = match is_short && (is_full || flood.percent(8)) {
+            true => self.flooded(&flood),
+            false if flood.percent(20) => Self { compress_from_bytes: 64, ..self },
+            false => self,
         };
-        profile.crowded(&Dice::new(derive(seed, CROWD)), is_short).spread(seed).busy(seed)
+        let profile = profile.crowded(&Dice::new(derive(seed, CROWD)), is_short);
+        let profile = profile.spread(seed).busy(seed);
+        if is_short { profile.pressed(seed) } else { profile }
     }
 
     /// In some runs all keys are in one shard, and so many of them that it grows again and again.
@@ -233,17 +242,36 @@ impl Profile {
         }
     }
 
+    /// In some runs segment after segment is filled with what expires in seconds beside what does
+    /// not, and in the middle of each compaction others go on.
+    fn pressed(self, seed: u64) -> Self {
+        let dice = Dice::new(derive(seed, PRESSED));
+        match dice.percent(8) {
+            false => self,
+            true => Self {
+                keys: dice.between(6, 16) as usize,
+                interludes: 40,
+                crowd: 2,
+                ttls_ms: &[2 * SECOND, 6 * SECOND, HOUR],
+                naps_ms: &[20, 900, 2_000],
+                ..self.flooded(&dice)
+            },
+        }
+    }
+
     /// In some runs keys expire all along, and become runs of expired keys: windows come and go.
     fn busy(self, seed: u64) -> Self {
         let dice = Dice::new(derive(seed, BUSY));
-        match dice.percent(12) {
+        match dice.percent(15) {
             false => self,
             true => Self {
-                steps: self.steps.max(40),
+                steps: self.steps.max(50),
                 ttls_ms: dice
                     .pick::<&'static [u64]>(&[&[SECOND, 3 * SECOND], &[SECOND, HOUR]], &[]),
                 naps_ms: &[900, 5_000, 30_000],
-                remember_late: Duration::from_millis(dice.pick(&[20 * SECOND, 90 * SECOND], HOUR)),
+                remember_late: Duration::from_millis(
+                    dice.pick(&[20 * SECOND, 90 * SECOND, HOUR], HOUR),
+                ),
                 late_pending: dice.pick(&[1, 3, 6], 1),
                 asks_to_prune: 40,
                 ..self
@@ -252,11 +280,11 @@ impl Profile {
     }
 
     /// Days that pass one after the other, with records that expire all along: a clock that leaps
-    /// would be held back most of the time. Some hashes are equal, and not so many that all of a
+    /// would be held back most of the time. Some hashes may be equal, and not so many that all of a
     /// run is spent on telling them apart.
     fn steady(self) -> Self {
         Self {
-            hash_mask: 0xFFF0_0000_0000_0001,
+            hash_mask: if self.hash_mask == 0 { 0xFFF0_0000_0000_0001 } else { self.hash_mask },
             odd_clock: 0,
             lookers: 20,
             ttls_ms: &[5 * SECOND, HOUR, 24 * HOUR],

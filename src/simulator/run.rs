@@ -41,7 +41,8 @@ pub(crate) fn play(
     turn: &mut dyn FnMut(u64) -> Turn,
 ) -> Played {
     let seed = simulation.seed;
-    let profile = Profile::draw(seed, simulation.length);
+    let mut profile = Profile::draw(seed, simulation.length);
+    profile.trail.take_if(|_| simulation.without_trail);
     with_masked_hashes(profile.hash_mask, || {
         drop(reached::take());
         let world = World::new(profile, traced);

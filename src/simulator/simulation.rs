@@ -39,13 +39,22 @@ pub struct Simulation {
     pub(super) kept: Option<Steps>,
     /// Whether the checker of histories is the only judge.
     pub(super) only_histories: bool,
+    /// Whether it is played without an audit trail, which changes nothing if the trail is calm.
+    pub(super) without_trail: bool,
 }
 
 impl Simulation {
     /// The short schedule of a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { seed, length: Length::Short, bug: None, kept: None, only_histories: false }
+        Self {
+            seed,
+            length: Length::Short,
+            bug: None,
+            kept: None,
+            only_histories: false,
+            without_trail: false,
+        }
     }
 
     /// Plays a schedule of that length: it is another one, not a longer part of the same.
@@ -73,6 +82,13 @@ impl Simulation {
     #[cfg(test)]
     pub(super) fn judged_by_histories(mut self) -> Self {
         self.only_histories = true;
+        self
+    }
+
+    /// Plays it without an audit trail.
+    #[cfg(test)]
+    pub(super) fn without_trail(mut self) -> Self {
+        self.without_trail = true;
         self
     }
 

@@ -11,7 +11,7 @@ use super::interlude::{Call, InterludeDisk};
 use super::model::{Decision, KeyId, Ledger, Said, TrailEnd, TrailFacts};
 use super::profile::{TrailProfile, Weather};
 use super::world::World;
-use crate::audit::{EventKind, Trail, TrailItem};
+use crate::audit::{AuditCounts, EventKind, Trail, TrailItem};
 use crate::simulation::{Clock, Disk, Fault, SimDisk, Survival};
 use crate::{Caller, Error, ErrorKind, Store};
 
@@ -254,7 +254,7 @@ impl World {
             self.audit_turn(false);
             // What was decided in the middle of the turn may wait for the next.
             let is_live = trail.ledger.borrow().decisions() == before;
-            self.read_trail(is_live);
+            self.read_trail(is_live, None);
         }
     }
 
@@ -403,8 +403,8 @@ impl World {
     // ---- readers --------------------------------------------------------------------------------
 
     /// Reads the trail from its beginning, and judges it. An open store that `is_live` has just
-    /// had all written that it had decided.
-    pub(crate) fn read_trail(&self, is_live: bool) {
+    /// had all written that it had decided; one that was `closed` has counted so much.
+    pub(crate) fn read_trail(&self, is_live: bool, closed: Option<AuditCounts>) {
         let Some(trail) = &self.trail else { return };
         if self.dead.get() || self.is_broken() {
             return;
@@ -424,7 +424,8 @@ impl World {
         }
         self.hit("trail: read");
         self.count_items(&items, &reader);
-        let store = self.store().filter(|_| is_live);
+        let counts = self.store().filter(|_| is_live);
+        let counts = counts.map(|store| store.engine().audit.counts());
         let is_hurt = self.trouble.get() || self.is_rotten();
         let mut ledger = trail.ledger.borrow_mut();
         ledger.poisoned |= is_hurt;
@@ -432,7 +433,8 @@ impl World {
             is_ended: reader.is_ended(),
             rotten: trail.rotten.get(),
             keeps_all: trail.profile.keeps_all(),
-            dropped: store.map(|store| store.engine().audit.counts().dropped),
+            dropped: counts.map(|counts| counts.dropped),
+            events: counts.or(closed).map(|counts| counts.events),
         };
         let verdict = ledger.judge(&items, facts);
         drop(ledger);

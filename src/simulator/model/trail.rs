@@ -61,6 +61,8 @@ pub(crate) struct TrailFacts {
     pub(crate) keeps_all: bool,
     /// What an open store has counted as dropped or lost, if all that it decided has been written.
     pub(crate) dropped: Option<u64>,
+    /// What a store that was open, or has just been closed, has counted as told.
+    pub(crate) events: Option<u64>,
 }
 
 /// All decisions of a store, by its openings.
@@ -144,6 +146,13 @@ impl Ledger {
             let is_last = number + 1 == self.lives.len();
             if facts.keeps_all && !facts.rotten {
                 check_whole(life, told, facts.dropped.filter(|_| is_last))?;
+                if let Some(events) = facts.events.filter(|events| is_last && told.events < *events)
+                {
+                    return Err(format!(
+                        "promise 9: {events} events are counted and {} are told",
+                        told.events
+                    ));
+                }
             }
             if is_last && facts.keeps_all && life.closed.is_some() && !life.trouble && !facts.rotten
             {
