@@ -69,7 +69,7 @@ pub(crate) struct TrailFacts {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     lives: Vec<Life>,
-    /// Each claim there ever was.
+    /// Each claim there ever was, but for those that are forgotten.
     claims: BTreeSet<(u64, u64)>,
     /// Whether the store has failed: only then does the trail say so.
     pub(crate) poisoned: bool,
@@ -168,7 +168,10 @@ impl Ledger {
             && let (Some((number, sequence)), 1) = (first, self.lives.len())
             && let Some(life) = self.lives.get_mut(number)
         {
-            life.forget_before(sequence.saturating_sub(SLACK));
+            for decision in life.forget_before(sequence.saturating_sub(SLACK)) {
+                let token = decision.token.unwrap_or_default();
+                self.claims.remove(&(decision.hash, token));
+            }
         }
         Ok(())
     }
@@ -183,10 +186,12 @@ impl Life {
         !self.trouble && self.closed.is_some()
     }
 
-    fn forget_before(&mut self, sequence: u64) {
-        while self.forgotten < sequence && self.decisions.pop_front().is_some() {
-            self.forgotten += 1;
-        }
+    /// Forgets the decisions before one, which it returns.
+    fn forget_before(&mut self, sequence: u64) -> Vec<Decision> {
+        let count = usize::try_from(sequence.saturating_sub(self.forgotten)).unwrap_or(usize::MAX);
+        let gone: Vec<_> = self.decisions.drain(..count.min(self.decisions.len())).collect();
+        self.forgotten += gone.len() as u64;
+        gone
     }
 }
 
@@ -363,7 +368,9 @@ impl<'a> Reading<'a> {
             EventKind::Poisoned => self.ledger.poisoned,
             // By whoever asked first after the lease was over, or by the opening.
             EventKind::LeftUnresolved => {
-                token.is_some_and(|token| self.ledger.claims.contains(&(event.key_hash, token)))
+                let is_claim = |token| self.ledger.claims.contains(&(event.key_hash, token));
+                token.is_some_and(is_claim)
+                    || self.ledger.lives.iter().any(|life| life.forgotten > 0)
             }
             _ => false,
         };
