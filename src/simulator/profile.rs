@@ -58,6 +58,8 @@ pub(crate) struct Profile {
     pub(crate) polls: u64,
     /// In how many of a hundred disk calls something else happens.
     pub(crate) interludes: u64,
+    /// How many tasks are polled in each of them, at most.
+    pub(crate) meanwhile: u64,
     /// In how many of a hundred steps the process ends.
     pub(crate) ends: u64,
     /// In how many of a hundred steps the clock does something odd.
@@ -126,6 +128,8 @@ const ROOM: u64 = 64 << 20;
 
 /// All hashes of which only these bits count are in one shard, and most of them are different.
 const ONE_SHARD: u64 = u64::MAX >> 12;
+/// The same of 16 shards.
+const FEW_SHARDS: u64 = ONE_SHARD | 0xF << 60;
 
 impl Profile {
     pub(crate) fn draw(seed: u64, length: Length) -> Self {
@@ -160,6 +164,7 @@ impl Profile {
             crowd: 1,
             polls: dice.pick(&[2, 6, 12, 30], 6),
             interludes: dice.pick(&[0, 2, 10, 40], 10),
+            meanwhile: 3,
             ends,
             odd_clock: dice.pick(&[0, 5, 20], 5),
             lookers: dice.pick(&[5, 20, 50], 20),
@@ -251,9 +256,12 @@ impl Profile {
             true => Self {
                 keys: dice.between(6, 16) as usize,
                 interludes: 40,
-                crowd: 2,
+                meanwhile: 24,
+                crowd: 4,
                 ttls_ms: &[2 * SECOND, 6 * SECOND, HOUR],
                 naps_ms: &[20, 900, 2_000],
+                polls: 10,
+                lookers: 30,
                 ..self.flooded(&dice)
             },
         }
@@ -284,7 +292,10 @@ impl Profile {
     /// run is spent on telling them apart.
     fn steady(self) -> Self {
         Self {
-            hash_mask: if self.hash_mask == 0 { 0xFFF0_0000_0000_0001 } else { self.hash_mask },
+            hash_mask: match self.hash_mask {
+                u64::MAX => FEW_SHARDS,
+                _ => 0xFFF0_0000_0000_0001,
+            },
             odd_clock: 0,
             lookers: 20,
             ttls_ms: &[5 * SECOND, HOUR, 24 * HOUR],
@@ -332,7 +343,7 @@ impl Profile {
             refuses_late: self.refuses_late,
             // Of keys whose hashes collide nothing is remembered.
             remembers_ms: match self.hash_mask {
-                u64::MAX | ONE_SHARD => self.remember_late.as_millis() as u64,
+                u64::MAX | ONE_SHARD | FEW_SHARDS => self.remember_late.as_millis() as u64,
                 _ => 0,
             },
             fails: matches!(self.weather, Weather::Faults | Weather::Full),

@@ -326,7 +326,7 @@ impl World {
             self.hit("interlude: slow sync");
             self.advance(self.dice.between(1, 3000));
         }
-        for _ in 0..self.dice.below(4) {
+        for _ in 0..self.dice.below(self.profile.meanwhile + 1) {
             if !self.clients.poll_one(&self.dice) {
                 break;
             }
