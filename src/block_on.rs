@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
+use crate::sync::thread::{self, Thread};
+
 /// Wakes a parked thread.
-struct Unpark(std::thread::Thread);
+struct Unpark(Thread);
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
@@ -15,12 +17,12 @@ impl Wake for Unpark {
 /// Runs a future on this thread.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut cx = Context::from_waker(&waker);
     loop {
         if let Poll::Ready(value) = future.as_mut().poll(&mut cx) {
             return value;
         }
-        std::thread::park();
+        thread::park();
     }
 }

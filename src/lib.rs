@@ -58,9 +58,13 @@ mod progress;
 mod random;
 mod reached;
 mod sabotage;
+#[cfg(all(test, oncekey_shuttle))]
+mod schedules;
 #[cfg(any(test, feature = "simulation"))]
 mod simulator;
+mod slip;
 mod store;
+mod sync;
 mod telemetry;
 #[cfg(test)]
 mod tests;

@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
 use super::draft::{Draft, RareTexts, Seen, Texts};
 use super::guard::{Guard, Judged};
 use super::keeper::{Counts, Keeper, Writes};
@@ -22,6 +20,8 @@ use super::{KeyShape, Label};
 use crate::disk::Disk;
 use crate::expiry::StoreClock;
 use crate::ids::{KeyHash, StoreId};
+use crate::slip::{self, Slip};
+use crate::sync::{Condvar, Mutex};
 use crate::types::{ClaimRequest, Key, Scope};
 
 /// The audit of a store, or none.
@@ -256,10 +256,15 @@ impl Live {
     /// One round. Returns how long the next may wait: what was taken and not written counts from
     /// the last write.
     fn round(&self, time: &StoreClock, writes: Writes) -> Duration {
-        self.ring.come();
+        if !slip::is_on(Slip::LateCome) {
+            self.ring.come();
+        }
         let mut keeper = self.keeper.lock();
         let now_ms = time.monotonic_ms();
         keeper.round((&self.ring, &self.known), &self.counts, now_ms, writes);
+        if slip::is_on(Slip::LateCome) {
+            self.ring.come();
+        }
         keeper.remove_old(time.now(), now_ms, &self.counts);
         self.write_every.saturating_sub(Duration::from_millis(keeper.unwritten_ms(now_ms)))
     }

@@ -8,10 +8,9 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::draft::Draft;
 use super::{Classifier, Event, EventId, Judgement, Rules};
+use crate::sync::Mutex;
 
 /// Says whether a collision is refused.
 type Refuses = dyn Fn(&Event, &Judgement) -> bool + Send + Sync;

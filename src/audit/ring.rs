@@ -9,12 +9,12 @@
 //! too, so that it shows as a gap.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_queue::ArrayQueue;
 
 use super::draft::Draft;
 use crate::sabotage::{self, Bug};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A thread looks how full the ring is once in so many pushes, beginning with its first. It is a
 /// prime, so that stores that take turns on a thread all have theirs.
@@ -75,12 +75,10 @@ impl Ring {
 /// Whether it is this thread's turn to look how full the ring is: that reads what the audit thread
 /// writes with each event that it takes, and would cost as much as the push.
 fn is_turn() -> bool {
-    thread_local! {
+    crate::sync::thread_local! {
         static PUSHES: Cell<u32> = const { Cell::new(0) };
     }
-    let pushes = PUSHES.get();
-    PUSHES.set(pushes.wrapping_add(1));
-    pushes.is_multiple_of(LOOK_EVERY)
+    PUSHES.with(|pushes| pushes.replace(pushes.get().wrapping_add(1))).is_multiple_of(LOOK_EVERY)
 }
 
 #[cfg(test)]

@@ -17,12 +17,11 @@ use crate::ids::{KeyHash, StoreTime, Token};
 use crate::log::{Body, CompletionFrame, Frame, pack};
 use crate::options::check_duration;
 use crate::sabotage::{self, Bug};
+use crate::sync::MutexGuard;
 use crate::telemetry::events;
 use crate::types::{Checkpoint, DropPolicy, Key, Scope, StoredResponse};
 
 use std::task::Waker;
-
-use parking_lot::MutexGuard;
 
 impl Engine {
     /// Completes a claim. On an error nothing was decided and the claim goes on.

@@ -5,8 +5,6 @@
 
 use std::sync::Arc;
 
-use parking_lot::MutexGuard;
-
 use super::Engine;
 use super::batch::{Effect, Ticket};
 use super::flight::State;
@@ -20,6 +18,8 @@ use crate::ids::{KeyHash, StoreTime, Token};
 use crate::index::Location;
 use crate::late::Ask;
 use crate::log::{FooterEntry, ForgetFrame, Frame};
+use crate::slip::{self, Slip};
+use crate::sync::MutexGuard;
 use crate::types::{Key, Scope};
 
 impl Engine {
@@ -189,6 +189,7 @@ impl Engine {
         let shard = shard.lock();
         // An entry is removed before its segment leaves the table, so every entry has its segment.
         let locations = shard.index.locations(self.geometry).into_iter();
+        let _held = (!slip::is_on(Slip::LatePin)).then_some(shard);
         locations.filter_map(|at| Some((self.table.get(at.slot)?, at.offset))).collect()
     }
 

@@ -14,9 +14,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use parking_lot::Mutex;
 
 use super::Engine;
 use super::claim::LateRecord;
@@ -26,6 +23,8 @@ use crate::ids::{KeyHash, StoreTime};
 use crate::late::{Ask, Journal, LateEntry, LateMemory, Pending, Runs, moment};
 use crate::log::FooterEntry;
 use crate::reached;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// So many entries are gathered before they are written.
 const MUCH: usize = 1 << 15;

@@ -10,12 +10,11 @@
 use std::io;
 use std::sync::atomic::Ordering;
 
-use parking_lot::MutexGuard;
-
 use super::Engine;
 use super::pace::Pace;
 use crate::late::{LateEntry, LateMemory, Progress, WORTH};
 use crate::reached;
+use crate::sync::MutexGuard;
 
 /// Entries of a run that weigh as much as one that leaves the index: no lock of a key is held for
 /// them, and where others want the core each breath may last as long as thousands of them.

@@ -1,13 +1,12 @@
 //! What is bounded, and how much of it is in use (promise 10).
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use parking_lot::Mutex;
 
 use super::flight::{Flight, State};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Options;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::types::{DropPolicy, Scope};
 
 #[derive(Debug)]

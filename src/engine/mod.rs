@@ -57,9 +57,6 @@ mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-
-use parking_lot::{Condvar, Mutex};
 
 pub(crate) use batch::Ticket;
 pub(crate) use claim::{Decided, Decision, Granted, LateRecord, OpenClaim};
@@ -86,6 +83,8 @@ use crate::expiry::StoreClock;
 use crate::ids::{KeyHash, SegmentId, StoreId, StoreTime};
 use crate::index::{Geometry, KeyHasher, SHARDS};
 use crate::options::{Durability, Options};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Condvar, Mutex};
 use crate::telemetry::Meter;
 use catalog::Catalog;
 use late::Late;

@@ -99,7 +99,7 @@ impl Pace {
         self.removed += removed;
         if self.removed >= REMOVED_A_BREATH {
             self.removed = 0;
-            std::thread::yield_now();
+            crate::sync::thread::yield_now();
         }
     }
 

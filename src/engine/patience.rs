@@ -43,7 +43,7 @@ impl Patience {
             if let Some(found) = look() {
                 return Some(found);
             }
-            std::thread::yield_now();
+            crate::sync::thread::yield_now();
             let after = self.clock.monotonic_ns();
             if after.saturating_sub(before) > LONG_NS {
                 self.pause(after);

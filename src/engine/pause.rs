@@ -1,9 +1,9 @@
 //! Pauses of the store's own pruning and compaction, and the hurry of whoever asks for either.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Engine, Upkeep};
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// Keeps a store from pruning and compacting by itself until it is dropped. What
 /// [`Store::pause_compaction`](crate::Store::pause_compaction) returns.

@@ -13,12 +13,12 @@
 //! Left to others: the frame's checksum, which was right when it was read; expiry; whose it is.
 
 use hashbrown::HashTable;
-use parking_lot::Mutex;
 
 use super::lookup::Spot;
 use crate::ids::SegmentId;
 use crate::log::GRANULE;
 use crate::sabotage::{self, Bug};
+use crate::sync::Mutex;
 
 /// Parts with a lock each are at most so many, and not smaller than this.
 const MAX_PARTS: usize = 64;

@@ -4,9 +4,6 @@
 //! the reader. A segment leaves the table first and is recycled only when nobody else holds it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-
-use parking_lot::{Mutex, RwLock};
 
 use crate::disk::{self, DiskFile};
 use crate::error::{Error, ErrorKind, Result};
@@ -16,6 +13,8 @@ use crate::log::{
     Footer, FooterEntries, FooterEntry, FooterFault, FooterHead, Frame, FrameFault, Place,
     SEGMENT_HEADER, SegmentKind, frame_len,
 };
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Mutex, MutexGuard, RwLock};
 
 /// What is read of a record at first: as much as the longest one met so far, within these bounds.
 const FIRST_READ: std::ops::RangeInclusive<usize> = 256..=512;
@@ -138,7 +137,7 @@ impl Segment {
         Place { nonce: self.nonce, offset }
     }
 
-    pub(crate) fn contents(&self) -> parking_lot::MutexGuard<'_, Contents> {
+    pub(crate) fn contents(&self) -> MutexGuard<'_, Contents> {
         self.contents.lock()
     }
 

@@ -1,11 +1,9 @@
 //! Whether the next segment cannot be had for the time being, and why: the disk is full, or the
 //! process may open no more files. New claims are refused with the cause until it can be.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use parking_lot::Mutex;
-
 use crate::error::{Error, ErrorKind};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Debug, Default)]
 pub(crate) struct Shortage {

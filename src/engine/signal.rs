@@ -5,13 +5,12 @@
 //! the [`Wakers`] are dropped. Declare those before the first lock is taken, and they run after the
 //! last one is let go.
 
+use crate::sync::Mutex;
+use crate::sync::thread::{self, Thread};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
-
-use parking_lot::Mutex;
 
 /// Rings whenever something changed that others wait for.
 #[derive(Debug, Default)]
@@ -76,10 +75,10 @@ impl Listener {
 
     /// Waits on this thread.
     pub(crate) fn wait(&mut self) {
-        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let mut cx = Context::from_waker(&waker);
         while self.poll(&mut cx).is_pending() {
-            std::thread::park();
+            thread::park();
         }
     }
 }

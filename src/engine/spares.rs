@@ -3,10 +3,9 @@
 //! A flight begins on its caller's thread and ends on the leader's; an allocator is slow at giving
 //! back what another thread took. What is kept holds nothing of the flight that it was.
 
-use parking_lot::Mutex;
-
 use super::flight::{Flight, State};
 use crate::ids::StoreTime;
+use crate::sync::Mutex;
 
 /// As many are kept.
 const MAX_SPARES: usize = 1024;

@@ -6,9 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::signal::{Signal, Wakers};
+use crate::sync::Mutex;
 
 #[derive(Debug, Default)]
 pub(crate) struct Timers {

@@ -1,14 +1,17 @@
 //! A word that threads sleep on until it changes.
 //!
 //! On Linux it is a futex: one call wakes all of a batch's threads, without a lock that they would
-//! then queue for. Elsewhere a condition variable does the same, slower.
+//! then queue for. Elsewhere, and where shuttle
+//! checks it, a condition variable does the same, slower.
 //!
 //! The word is as wide as a futex is: 31 bits of a counter, and one that says whether threads may
 //! sleep. A thread that reads it and then stands still, awake, while it is changed exactly 2^31
 //! times, would sleep on the new value as if it were the old one: a quarter of a day of a hundred
 //! thousand batches a second between two instructions.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicU32, Ordering};
+#[cfg(any(oncekey_shuttle, not(target_os = "linux")))]
+use crate::sync::{Condvar, Mutex};
 
 /// Set while threads may sleep on the word.
 const SLEEPERS: u32 = 1;
@@ -18,16 +21,16 @@ const CHANGE: u32 = 2;
 #[derive(Debug)]
 pub(crate) struct WakeWord {
     value: AtomicU32,
-    #[cfg(not(target_os = "linux"))]
-    sleepers: (parking_lot::Mutex<()>, parking_lot::Condvar),
+    #[cfg(any(oncekey_shuttle, not(target_os = "linux")))]
+    sleepers: (Mutex<()>, Condvar),
 }
 
 impl WakeWord {
     pub(crate) const fn new() -> Self {
         Self {
             value: AtomicU32::new(0),
-            #[cfg(not(target_os = "linux"))]
-            sleepers: (parking_lot::Mutex::new(()), parking_lot::Condvar::new()),
+            #[cfg(any(oncekey_shuttle, not(target_os = "linux")))]
+            sleepers: (Mutex::new(()), Condvar::new()),
         }
     }
 
@@ -56,7 +59,7 @@ impl WakeWord {
     }
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(oncekey_shuttle)))]
 impl WakeWord {
     /// Sleeps while the word is `seen`. May wake for no reason.
     pub(crate) fn sleep(&self, seen: u32) {
@@ -76,7 +79,7 @@ impl WakeWord {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(oncekey_shuttle, not(target_os = "linux")))]
 impl WakeWord {
     /// Sleeps while the word is `seen`. May wake for no reason.
     pub(crate) fn sleep(&self, seen: u32) {

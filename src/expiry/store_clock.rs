@@ -11,13 +11,12 @@
 //! rather than too short.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering, fence};
 use std::time::Duration;
-
-use parking_lot::Mutex;
 
 use crate::clock::Clock;
 use crate::ids::StoreTime;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicI64, AtomicU64, Ordering, fence};
 
 /// When a leap is doubted, and for how long. In milliseconds.
 #[derive(Debug, Clone, Copy)]

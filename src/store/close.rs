@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use super::Inner;
 use super::call::told_already;
 use crate::engine::{Listener, Signal, Wakers};
 use crate::error::{Error, Result};
+use crate::sync::Mutex;
 
 /// What closing came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +70,7 @@ impl Future for CloseCall {
             let shared = Arc::new(Shared::default());
             let (inner, timeout, told) = (self.inner.clone(), self.timeout, shared.clone());
             let closer =
-                std::thread::Builder::new().name("oncekey-close".into()).spawn(move || {
+                crate::sync::thread::Builder::new().name("oncekey-close".into()).spawn(move || {
                     let result = close(&inner, timeout);
                     drop(inner);
                     *told.result.lock() = Some(result);

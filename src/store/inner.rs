@@ -7,15 +7,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
 use std::time::Duration;
-
-use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::disk::{DirLock, Disk, LockAttempt, RealDisk};
 use crate::engine::{self, Directory, Engine, Environment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Options;
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::telemetry::events;
 
 /// Whether a missing store is made.
@@ -176,7 +175,7 @@ impl Body {
 impl Drop for Inner {
     fn drop(&mut self) {
         let Some(body) = self.body.get_mut().take() else { return };
-        let current = std::thread::current().id();
+        let current = thread::current().id();
         let mut threads = body.threads.upkeep.iter().chain(&body.threads.committer);
         if threads.any(|thread| thread.thread().id() == current) {
             // A waker that one of them woke held the last clone: a thread cannot wait for itself.
@@ -191,7 +190,7 @@ impl Drop for Inner {
 fn shut_elsewhere(engine: Arc<Engine>, body: Body) {
     let shared = Arc::new(Mutex::new(Some(body)));
     let (theirs, their_engine) = (shared.clone(), engine.clone());
-    let started = std::thread::Builder::new().name("oncekey-close".into()).spawn(move || {
+    let started = thread::Builder::new().name("oncekey-close".into()).spawn(move || {
         if let Some(body) = theirs.lock().take() {
             let _ = body.shut(&their_engine);
         }
@@ -212,7 +211,7 @@ fn shut_elsewhere(engine: Arc<Engine>, body: Body) {
 fn spawn(engine: &Arc<Engine>) -> Result<Threads> {
     let start = |name: &str, run: fn(&Engine)| {
         let engine = engine.clone();
-        std::thread::Builder::new()
+        thread::Builder::new()
             .name(name.into())
             .spawn(move || {
                 if catch_unwind(AssertUnwindSafe(|| run(&engine))).is_err() {
@@ -248,7 +247,7 @@ fn spawn_auditor(engine: &Arc<Engine>) -> Option<JoinHandle<()>> {
     let run = move || {
         let _ = catch_unwind(AssertUnwindSafe(|| theirs.audit.run(&theirs.time)));
     };
-    std::thread::Builder::new().name("oncekey-audit".into()).spawn(run).ok()
+    thread::Builder::new().name("oncekey-audit".into()).spawn(run).ok()
 }
 
 fn panicked(which: &str) -> Error {

@@ -35,7 +35,7 @@ struct Chaos {
 impl Chaos {
     fn call(&self, slow: bool) -> io::Result<()> {
         if slow {
-            std::thread::yield_now();
+            crate::sync::thread::yield_now();
         }
         match (self.left.fetch_sub(1, Ordering::SeqCst), self.how) {
             (0, How::Errors) => Err(io::Error::from_raw_os_error(5)),

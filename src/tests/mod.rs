@@ -18,7 +18,7 @@ mod audit;
 mod audit_guard;
 mod audit_threads;
 
-mod chaos;
+pub(crate) mod chaos;
 mod closed;
 mod compaction;
 mod compression;
@@ -39,7 +39,7 @@ mod late_runs;
 mod late_sweep;
 mod ledger;
 mod lifecycle;
-mod linear;
+pub(crate) mod linear;
 mod misdirected_sweep;
 mod model;
 mod opening;

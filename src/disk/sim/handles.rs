@@ -4,13 +4,13 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use rustix::io::Errno;
 
 use super::super::{DirIdentity, DirLock, Disk, DiskFile, LockAttempt, name};
 use super::SimDisk;
 use super::directory::InodeId;
 use super::state::State;
+use crate::sync::Mutex;
 
 /// The process id that a held lock reports.
 const HOLDER_PID: u32 = 1;

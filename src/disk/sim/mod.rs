@@ -37,14 +37,13 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 pub use calls::{CallKind, SimCall};
 pub use crash::Survival;
 pub use faults::{Fault, FaultPlan};
 pub use state::SimCounters;
 
 use super::Disk;
+use crate::sync::Mutex;
 use state::State;
 
 /// A simulated disk, shared by the store under test and the test that hurts it.

@@ -14,7 +14,8 @@ const MAX_WORKERS: usize = 4;
 /// How many threads may work at one time, if there may be any.
 pub(super) fn workers(threads: bool) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    if threads { cores.min(MAX_WORKERS) } else { 1 }
+    // Threads of the machine have no place in a schedule of shuttle's.
+    if threads && !cfg!(oncekey_shuttle) { cores.min(MAX_WORKERS) } else { 1 }
 }
 
 /// Does the pieces `0..pieces` on at most `workers` threads, each with a state of its own; returns

@@ -6,8 +6,6 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::report::{DamageReport, RecoveryReport};
 use crate::disk::Disk;
 use crate::engine::late::Late;
@@ -16,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::ids::StoreTime;
 use crate::late::{Journal, LateEntry, LateFaults, LateMemory, Opened, RunFault};
 use crate::log::Manifest;
+use crate::sync::Mutex;
 
 /// So many times what a store at work has pending become a run, rather than be kept in memory.
 const MUCH: usize = 8;

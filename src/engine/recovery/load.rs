@@ -17,8 +17,6 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
-
 use super::crew;
 use super::forgotten::Forgotten;
 use super::late::Expired;
@@ -34,6 +32,7 @@ use crate::late::{LateEntry, Told};
 use crate::log::{FooterEntries, SegmentKind};
 use crate::progress::{Observer, Phase};
 use crate::sabotage::{self, Bug};
+use crate::sync::Mutex;
 
 /// Entries that are in memory for each worker at one time, unless hashes are worse spread than they
 /// are.

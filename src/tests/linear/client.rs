@@ -16,32 +16,32 @@ use crate::{
 
 /// What a client asks for.
 #[derive(Debug, Clone)]
-pub(super) struct Habits {
-    pub(super) keys: u64,
-    pub(super) ttls_ms: Vec<u64>,
-    pub(super) leases_ms: Vec<u64>,
+pub(crate) struct Habits {
+    pub(crate) keys: u64,
+    pub(crate) ttls_ms: Vec<u64>,
+    pub(crate) leases_ms: Vec<u64>,
     /// How many of twenty calls forget.
-    pub(super) forgets: u64,
+    pub(crate) forgets: u64,
     /// For how long it waits for somebody else's claim, if it does.
-    pub(super) patience_ms: u64,
+    pub(crate) patience_ms: u64,
 }
 
-pub(super) struct Client<'a> {
-    pub(super) process: u32,
-    pub(super) numbers: Numbers,
-    pub(super) store: Store,
+pub(crate) struct Client<'a> {
+    pub(crate) process: u32,
+    pub(crate) numbers: Numbers,
+    pub(crate) store: Store,
     recorder: &'a Recorder,
     habits: &'a Habits,
     now_ms: &'a (dyn Fn() -> u64 + Sync),
     /// How many calls it has made.
-    pub(super) calls: u64,
+    pub(crate) calls: u64,
     claims: Vec<(u32, Claim)>,
     /// Of claims that were ended, or lost, or not.
     contexts: Vec<(u32, ClaimContext)>,
 }
 
 impl<'a> Client<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         process: u32,
         seed: u64,
         store: Store,
@@ -54,7 +54,7 @@ impl<'a> Client<'a> {
     }
 
     /// Anything.
-    pub(super) fn act(&mut self) {
+    pub(crate) fn act(&mut self) {
         let key = self.numbers.below(self.habits.keys) as u32;
         if self.numbers.below(20) < self.habits.forgets {
             return self.forget(key);
@@ -72,7 +72,7 @@ impl<'a> Client<'a> {
     }
 
     /// Drops every claim, as policies say, so that the store can be closed.
-    pub(super) fn drop_all(&mut self) {
+    pub(crate) fn drop_all(&mut self) {
         while !self.claims.is_empty() {
             self.let_go();
         }

@@ -1,7 +1,7 @@
 //! Histories of real stores are linearizable: of threads, and of sequences with crashes at any
 //! moment.
 
-mod client;
+pub(crate) mod client;
 mod sequences;
 mod threads;
 
