@@ -82,8 +82,9 @@ fn a_completion_that_nobody_granted_shows_in_the_trail() {
 #[test]
 fn a_trail_that_is_not_synced_shows_after_a_power_cut() {
     shows(Bug::UnsyncedTrail, || {
-        let (_world, store, trail) = audited(64);
+        let (world, store, trail) = audited(64);
         execute(&store, "a", "done");
+        world.advance(Duration::from_secs(2));
         store.step_audit();
         events(&trail.crash(Survival::Nothing, 0)).len() == 2
     });
