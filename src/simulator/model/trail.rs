@@ -131,6 +131,8 @@ impl Ledger {
     pub(crate) fn power_cut(&mut self) {
         for life in self.lives.iter_mut().filter(|life| life.closed.is_none() || life.trouble) {
             life.kept = life.kept.min(life.synced);
+            // Its end may not have been synced when it was closed.
+            life.closed = None;
         }
     }
 
