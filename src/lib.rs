@@ -59,6 +59,7 @@ mod log;
 mod options;
 mod progress;
 mod random;
+mod reached;
 mod sabotage;
 #[cfg(all(test, oncekey_shuttle))]
 mod schedules;

@@ -209,6 +209,20 @@ impl Auditor {
         }
     }
 
+    /// Step: a round of a thread that was called since the ring fills.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn step_called(&self, time: &StoreClock) {
+        if let Some(live) = &self.live {
+            live.round(time, Writes::WhenDue);
+        }
+    }
+
+    /// The number of this opening, if there is an audit.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn boot(&self) -> Option<u64> {
+        self.live.as_ref().map(|live| live.keeper.lock().boot())
+    }
+
     /// Ends the thread.
     pub(crate) fn stop(&self) {
         if let Some(live) = &self.live {

@@ -64,6 +64,8 @@ pub mod synth;
 mod trail;
 mod verdict;
 
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) use auditor::AuditCounts;
 pub(crate) use auditor::{Auditor, Ground};
 pub(crate) use draft::{Draft, Seen};
 pub use event::{Context, Event, EventId, EventKind, KeyFormat, KeyShape, Label};

@@ -19,6 +19,7 @@ use crc32fast::Hasher;
 use super::entry::{ENTRY, LateEntry};
 use crate::disk::{self, Disk, DiskFile};
 use crate::ids::{FURTHEST, StoreId};
+use crate::reached;
 
 /// What comes before a record's entries: checksum and count.
 const RECORD_HEAD: usize = 8;
@@ -206,6 +207,7 @@ impl Journal {
                 return Err(error);
             }
         }
+        reached::note("late retries: the journal is written anew");
         self.is_in_doubt = false;
         self.release(last);
         Ok(())

@@ -41,6 +41,8 @@ pub struct Simulation {
     pub(super) only_histories: bool,
     /// What the dice roll first, if it is not for the seed to say; when it is over the run ends.
     pub(super) tape: Option<Vec<u8>>,
+    /// Whether it is played without an audit trail, which changes nothing if the trail is calm.
+    pub(super) without_trail: bool,
 }
 
 impl Simulation {
@@ -54,6 +56,7 @@ impl Simulation {
             kept: None,
             only_histories: false,
             tape: None,
+            without_trail: false,
         }
     }
 
@@ -89,6 +92,13 @@ impl Simulation {
     #[cfg(any(test, fuzzing))]
     pub(crate) fn led_by(mut self, tape: &[u8]) -> Self {
         self.tape = Some(tape.to_vec());
+        self
+    }
+
+    /// Plays it without an audit trail.
+    #[cfg(test)]
+    pub(super) fn without_trail(mut self) -> Self {
+        self.without_trail = true;
         self
     }
 

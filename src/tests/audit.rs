@@ -371,6 +371,20 @@ fn promise_9_a_failing_trail_fails_nothing_and_is_tried_again() {
 }
 
 #[test]
+fn promise_9_what_a_failed_write_has_cost_is_not_counted_as_told() {
+    let mut audited = Audited::new();
+    let store = audited.open();
+    execute(&store, "a", "done");
+    store.step_audit();
+    execute(&store, "b", "done");
+    audited.trail.fail_at(audited.trail.calls(), Fault::Io);
+    store.step_audit();
+    let stats = store.stats();
+    assert_eq!((stats.audit_events, stats.audit_dropped, stats.audit_failures), (2, 2, 1));
+    assert_eq!(audited.reader().count(), 2);
+}
+
+#[test]
 fn promise_9_what_a_full_ring_drops_is_counted_and_a_gap() {
     let mut audited = Audited::with(Options::new().audit(Audit::new().max_pending(4)));
     let store = audited.open();

@@ -46,6 +46,8 @@ mod model;
 mod opening;
 mod record_cache;
 mod sabotage;
+mod sabotage_lifecycle;
+mod sabotage_trail;
 mod script;
 mod short_reads;
 mod shortage;
