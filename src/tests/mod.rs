@@ -46,6 +46,7 @@ mod opening;
 mod record_cache;
 mod sabotage;
 mod script;
+mod security;
 mod short_reads;
 mod shortage;
 mod sizes;
