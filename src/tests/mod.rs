@@ -49,6 +49,7 @@ mod sabotage;
 mod sabotage_lifecycle;
 mod sabotage_trail;
 mod script;
+mod security;
 mod short_reads;
 mod shortage;
 mod sizes;
