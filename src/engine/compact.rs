@@ -236,7 +236,7 @@ impl Engine {
         // To within a tenth or so, and in the order they are read in within that.
         let now_s = FooterEntry::seconds(now, self.base);
         survivors.sort_by_key(|survivor| class(survivor.entry.expires_s.saturating_sub(now_s)));
-        if let [first, .., last] = &survivors[..]
+        if let [first, .., last] = survivors.as_slice()
             && last.entry.expires_s.saturating_sub(first.entry.expires_s) > 7 * 24 * 3600
         {
             reached::note("compaction: records move that expire weeks apart");

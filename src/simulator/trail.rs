@@ -248,8 +248,11 @@ impl World {
         if trail.dice.percent(trail.profile.turns) {
             self.audit_turn(trail.dice.percent(25));
         }
-        let is_long = self.profile.operations < u64::MAX;
-        if if is_long { step.is_multiple_of(LONG_READ) } else { trail.dice.percent(3) } {
+        let is_read = match self.profile.operations {
+            u64::MAX => trail.dice.percent(3),
+            _ => step.is_multiple_of(LONG_READ),
+        };
+        if is_read {
             let before = trail.ledger.borrow().decisions();
             self.audit_turn(false);
             // What was decided in the middle of the turn may wait for the next.
