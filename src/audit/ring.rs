@@ -467,7 +467,7 @@ mod tests {
                 move || {
                     for number in 0..EACH {
                         let at = thread * EACH + number;
-                        ring.push(draft(at, at % 3 == 0, at % 27 == 0));
+                        ring.push(draft(at, at.is_multiple_of(3), at.is_multiple_of(27)));
                     }
                 }
             };
@@ -478,7 +478,7 @@ mod tests {
                     let last = last[thread as usize].replace(number);
                     assert!(last.is_none_or(|last| last < number));
                     let has_text = draft.texts.caller.is_some();
-                    assert_eq!(has_text, draft.at.0 % 27 == 0);
+                    assert_eq!(has_text, draft.at.0.is_multiple_of(27));
                     count += 1;
                 }
             };
