@@ -46,6 +46,9 @@ mod disk;
 mod engine;
 mod error;
 mod expiry;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "http")]
 pub mod http;
 mod ids;
@@ -56,6 +59,7 @@ mod log;
 mod options;
 mod progress;
 mod random;
+mod reached;
 mod sabotage;
 #[cfg(all(test, oncekey_shuttle))]
 mod schedules;

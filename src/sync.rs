@@ -34,8 +34,6 @@ mod real {
             Builder, JoinHandle, Thread, ThreadId, current, park, yield_now,
         };
     }
-
-    pub(crate) use std::thread_local;
 }
 
 #[cfg(oncekey_shuttle)]

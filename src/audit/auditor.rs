@@ -1,7 +1,7 @@
 //! The engine's side of the audit: where drafts are handed over, and the thread's life.
 //!
 //! Off, it is one branch for each decision. On, a decision costs its draft and a place in the ring;
-//! the thread is woken once a sixteenth of the ring is full, and looks by itself in every window.
+//! the thread is woken once an eighth of the ring is full, and looks by itself in every window.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -207,6 +207,20 @@ impl Auditor {
         if let Some(live) = &self.live {
             live.round(time, Writes::All);
         }
+    }
+
+    /// Step: a round of a thread that was called since the ring fills.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn step_called(&self, time: &StoreClock) {
+        if let Some(live) = &self.live {
+            live.round(time, Writes::WhenDue);
+        }
+    }
+
+    /// The number of this opening, if there is an audit.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn boot(&self) -> Option<u64> {
+        self.live.as_ref().map(|live| live.keeper.lock().boot())
     }
 
     /// Ends the thread.

@@ -18,6 +18,7 @@ use super::trail::{Bounds, EventNames, Lost, Names, Origin, TRAIL_DIRECTORY, Tra
 use crate::disk::Disk;
 use crate::expiry::StoreClock;
 use crate::ids::StoreTime;
+use crate::sabotage::{self, Bug};
 use crate::types::{Caller, Scope};
 
 /// How often it looks for segments that are too old, though none is begun.
@@ -106,7 +107,13 @@ impl Keeper {
             self.synced_at_ms = now_ms;
         }
         Counts::set(&counts.bytes, writer.bytes());
-        self.judge(done, counts, now_ms);
+        self.judge_written(done, counts, now_ms);
+    }
+
+    /// The number of the opening.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn boot(&self) -> u64 {
+        self.origin.boot
     }
 
     /// Since when something may be in memory alone.
@@ -126,7 +133,7 @@ impl Keeper {
         let sequence = self.sequence;
         let Some(writer) = &mut self.writer else { return };
         let done = writer.end(sequence, time.latest());
-        self.judge(done, counts, now_ms);
+        self.judge_written(done, counts, now_ms);
     }
 
     /// Removes what is too old, now and then.
@@ -143,25 +150,42 @@ impl Keeper {
 
     fn take(&mut self, (ring, known): (&Ring, &Known), counts: &Counts, now_ms: u64) {
         let resting = now_ms < self.rest_until_ms;
-        let mut taken = 0;
-        // No more than the ring holds: what comes meanwhile is for the next round.
-        for _ in 0..ring.capacity() {
-            let Some(draft) = ring.pop() else { break };
+        let (mut taken, mut lost) = (0, 0);
+        ring.take(|draft| {
+            if sabotage::is_on(Bug::NumberedTwice) && sabotage::is_seventh() {
+                self.sequence = self.sequence.saturating_sub(1);
+            }
             let sequence = self.sequence;
             self.sequence += 1;
             if resting || now_ms < self.rest_until_ms {
                 Counts::add(&counts.lost, 1);
-                continue;
+                return;
             }
             let done = self.append(&draft, sequence, known);
-            taken += u64::from(done.is_ok());
+            match &done {
+                Ok(()) => taken += 1,
+                // Others were on their way, and had been counted.
+                Err(Lost { events: events @ 1.., .. }) => lost += events - 1,
+                // It is written, and no more than the sync after it failed.
+                Err(_) => taken += 1,
+            }
             self.judge(done, counts, now_ms);
-        }
+        });
         Counts::add(&counts.events, taken);
+        Counts::take_back(&counts.events, lost);
         // What found the ring full came before this: its numbers are here.
         let dropped = ring.dropped();
-        self.sequence += dropped - self.dropped;
+        if !sabotage::is_on(Bug::UntoldGap) {
+            self.sequence += dropped - self.dropped;
+        }
         self.dropped = dropped;
+    }
+
+    /// Judges what came of handing over events that had been counted.
+    fn judge_written(&mut self, done: Result<(), Lost>, counts: &Counts, now_ms: u64) {
+        let lost = done.as_ref().err().map_or(0, |failed| failed.events);
+        Counts::take_back(&counts.events, lost);
+        self.judge(done, counts, now_ms);
     }
 
     /// Counts a failure and what it has cost, and leaves the disk alone for a while.
@@ -224,6 +248,10 @@ impl Keeper {
 }
 
 impl Counts {
+    fn take_back(counter: &AtomicU64, by: u64) {
+        counter.fetch_sub(by, Ordering::Relaxed);
+    }
+
     fn set(counter: &AtomicU64, to: u64) {
         counter.store(to, Ordering::Relaxed);
     }

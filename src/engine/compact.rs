@@ -24,6 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, SegmentId, StoreTime};
 use crate::index::Location;
 use crate::log::{Footer, FooterEntry, SegmentKind};
+use crate::reached;
 use crate::sabotage::{self, Bug};
 
 /// The log's pace is that of its last segments, so many of them.
@@ -186,6 +187,7 @@ impl Engine {
             match copied? {
                 Err(Stopped::NotFewer(_)) if self.upkeep.density.forget() => {}
                 Err(Stopped::NotThis(segment) | Stopped::NotFewer(segment)) => {
+                    reached::note("compaction: a segment is left alone");
                     self.upkeep.left_alone.lock().insert(segment);
                 }
                 _ => {}
@@ -234,6 +236,11 @@ impl Engine {
         // To within a tenth or so, and in the order they are read in within that.
         let now_s = FooterEntry::seconds(now, self.base);
         survivors.sort_by_key(|survivor| class(survivor.entry.expires_s.saturating_sub(now_s)));
+        if let [first, .., last] = survivors.as_slice()
+            && last.entry.expires_s.saturating_sub(first.entry.expires_s) > 7 * 24 * 3600
+        {
+            reached::note("compaction: records move that expire weeks apart");
+        }
         Ok(survivors)
     }
 
@@ -266,7 +273,9 @@ impl Engine {
                 let Some(rewriter) = self.rewriter_for(frame_bytes(&frame), inputs, copies)? else {
                     return Ok(None);
                 };
-                let expires_at = entry.expires_at(input.base);
+                let filed = survivors.first().filter(|_| sabotage::is_on(Bug::ShortClass));
+                let filed = filed.map_or(entry, |first| &first.entry);
+                let expires_at = filed.expires_at(input.base);
                 let (hash, forget) = (entry.hash, entry.forget);
                 rewriter.add(&frame, NewEntry { hash, offset: 0, forget, expires_at }).map(Some)
             });
@@ -305,6 +314,9 @@ impl Engine {
             }
             let output =
                 self.catalog.lock().new_segment(Need::Compaction, SegmentKind::Compacted)?;
+            if !copies.outputs.is_empty() {
+                reached::note("compaction: several outputs");
+            }
             copies.outputs.push(output.clone());
             copies.rewriter = Some(Rewriter::new(output, self.time.now()));
         }
@@ -317,11 +329,18 @@ impl Engine {
             let mut shard = self.shard(*hash).lock();
             // A record that expired meanwhile may be about to be replaced.
             if let Some(flight) = shard.flight_replacing(*hash, *from) {
+                reached::note("compaction: a claim's record moves");
                 flight.replaces = Some(Spot { location: *to, segment: *output });
             }
             if !shard.index.replace(self.geometry, *hash, from.location, *to) {
+                reached::note("compaction: a record ends while it is copied");
                 if sabotage::is_on(Bug::UndeadCopy) {
                     shard.index.insert(self.geometry, *hash, *to);
+                }
+                if sabotage::is_on(Bug::BlindRewrite) {
+                    let newer = shard.index.candidates(self.geometry, *hash);
+                    let newer = newer.iter().next().unwrap_or(from.location);
+                    shard.index.replace(self.geometry, *hash, newer, *to);
                 }
                 // It was forgotten meanwhile; how long it is matters little.
                 self.note_dead(*to, 64);

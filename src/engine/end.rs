@@ -11,11 +11,12 @@ use super::batch::{Effect, Ticket};
 use super::flight::{Completed, Flight, State};
 use super::shard::Shard;
 use super::signal::Wakers;
-use crate::audit::{Digest, EventKind};
+use crate::audit::{Digest, Draft, EventKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{KeyHash, StoreTime, Token};
 use crate::log::{Body, CompletionFrame, Frame, pack};
 use crate::options::check_duration;
+use crate::sabotage::{self, Bug};
 use crate::sync::MutexGuard;
 use crate::telemetry::events;
 use crate::types::{Checkpoint, DropPolicy, Key, Scope, StoredResponse};
@@ -56,6 +57,11 @@ impl Engine {
         let is_long = response.body().len() >= self.options.compress_from_bytes;
         let packed = if is_long { pack(response.body()) } else { None };
         let mut shard = self.shard(hash).lock();
+        if sabotage::is_on(Bug::ToldUndecided) {
+            let attempt = shard.flight_of(hash, token).map_or(1, |flight| flight.attempt);
+            let draft = Draft::new(kind, self.time.latest());
+            self.audit.record(|| Draft { key_hash: hash.0, token, attempt, ..draft });
+        }
         let Some(flight) = shard.flight_of(hash, token) else {
             return Err((lease_lost(), response));
         };
@@ -63,7 +69,9 @@ impl Engine {
             return Err((lease_lost(), response));
         }
         let completed = self.complete_flight(flight, response, packed.as_deref())?;
-        self.audit_end(kind, flight, Some(completed.0.completed_at));
+        if !sabotage::is_on(Bug::ToldUndecided) {
+            self.audit_end(kind, flight, Some(completed.0.completed_at));
+        }
         shard.counts.completions += 1;
         Ok(completed)
     }

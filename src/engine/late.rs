@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::ids::{KeyHash, StoreTime};
 use crate::late::{Ask, Journal, LateEntry, LateMemory, Pending, Runs, moment};
 use crate::log::FooterEntry;
+use crate::reached;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -122,6 +123,7 @@ impl Engine {
     pub(super) fn remembered(&self, ask: &Ask) -> Option<LateRecord> {
         let now = self.time.now();
         let told = ask.confirm().expired_s(0)?;
+        reached::note("late retries: one is told from memory");
         let expired_at = moment(told, self.base);
         (expired_at > self.late.since(now))
             .then_some(LateRecord { completed_at: None, expired_at: expired_at.min(now) })
@@ -226,6 +228,7 @@ impl Engine {
 
     /// Hides what is remembered of a key, for good: it is on disk when this returns.
     pub(super) fn hide_remembered(&self, hash: KeyHash, expired_s: u32) -> Result<()> {
+        reached::note("late retries: a forget is marked");
         let mark = LateEntry::mark(hash, expired_s);
         let mut shard = self.shard(hash).lock();
         let is_new = shard.late.add(mark);

@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use super::Engine;
 use super::pace::Pace;
 use crate::late::{LateEntry, LateMemory, Progress, WORTH};
+use crate::reached;
 use crate::sync::MutexGuard;
 
 /// Entries of a run that weigh as much as one that leaves the index: no lock of a key is held for
@@ -76,6 +77,7 @@ impl Engine {
             if self.late.pending() < most {
                 return;
             }
+            reached::note("late retries: more is pending than may be");
             if !self.write_run(memory, pace) {
                 if self.late.pending() >= 2 * most {
                     self.forget_pending();

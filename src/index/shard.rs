@@ -20,6 +20,8 @@ use super::location::{Geometry, LOCATION_BITS, Location};
 use super::sieve::Sieve;
 use super::slots::{EMPTY, Slots};
 use crate::ids::{KeyHash, Slot};
+use crate::reached;
+use crate::sabotage::{self, Bug};
 
 const TAG_BITS: u32 = 64 - LOCATION_BITS;
 const LOCATION_MASK: u64 = (1 << LOCATION_BITS) - 1;
@@ -246,6 +248,9 @@ impl IndexShard {
     /// Makes the table an eighth larger: on average about 85 percent is taken. In place: the slots
     /// move to the end, and from there to where they belong, which is never behind the next.
     fn grow(&mut self) {
+        if self.taken > 0 {
+            reached::note("the index: a shard grows");
+        }
         self.homes += (self.homes / 8).max(FIRST_HOMES as u32);
         let old_len = self.slots.len();
         let len = self.needed(self.taken_slots().map(tag_of));
@@ -263,6 +268,10 @@ impl IndexShard {
         let mut next = 0;
         for at in first..len {
             let slot = self.slots.replace(at, EMPTY);
+            if at + 1 == len && at > first && sabotage::is_on(Bug::LostInGrowth) {
+                self.taken -= 1;
+                break;
+            }
             let home = self.home(tag_of(slot));
             self.sieve.mark(home, tag_of(slot));
             let place = home.max(next);

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::ids::{KeyHash, StoreTime};
+use crate::sabotage::{self, Bug};
 
 /// Bytes of an entry on disk.
 pub(super) const ENTRY: usize = 12;
@@ -125,7 +126,8 @@ impl Told {
 
     /// Whether an expiry that is known otherwise must not be told.
     pub(crate) fn hides(self, expires_s: u32) -> bool {
-        self.hidden_s.is_some_and(|hidden_s| expires_s <= hidden_s)
+        let is_hidden = self.hidden_s.is_some_and(|hidden_s| expires_s <= hidden_s);
+        is_hidden && !sabotage::is_on(Bug::ForgottenIsLate)
     }
 
     /// What is worth keeping of it: at most an expiry and a mark, the expiry first.

@@ -23,6 +23,7 @@ use super::merge::merge;
 use super::run::{Progress, RUN_TMP, Run, RunFault, RunName, RunWriter};
 use crate::disk::Disk;
 use crate::ids::{KeyHash, StoreId, StoreTime};
+use crate::reached;
 
 /// The most runs there are.
 pub(crate) const MAX_RUNS: usize = 4;
@@ -200,6 +201,7 @@ impl LateMemory {
                 }
                 // Leftovers: if they cannot be removed now they are when the store is next opened.
                 Some(Ok((run, _))) => {
+                    reached::note("late retries: an opening drops a run");
                     from = run.head.from;
                     let _ = self.disk.remove(&number.file_name());
                 }
@@ -247,6 +249,11 @@ impl LateMemory {
         };
         self.next = RunName(self.next.0 + 1);
         self.runs.extend(run.map(Arc::new));
+        reached::note(match (old.is_empty(), self.runs.len()) {
+            (false, _) => "late retries: a run becomes one with others",
+            (true, 0 | 1) => "late retries: a first run",
+            (true, _) => "late retries: a run beside others",
+        });
         old.iter().for_each(|run| drop(self.disk.remove(&run.head.number.file_name())));
         Ok(())
     }
@@ -301,6 +308,9 @@ impl LateMemory {
         self.runs = kept;
         // One that stays is dropped by the next open.
         old.iter().for_each(|run| drop(self.disk.remove(&run.head.number.file_name())));
+        if !old.is_empty() {
+            reached::note("late retries: a window leaves");
+        }
         !old.is_empty()
     }
 }

@@ -30,6 +30,8 @@
 
 mod entry;
 mod fuse;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod journal;
 mod memory;
 mod merge;

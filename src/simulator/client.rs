@@ -13,6 +13,7 @@ use super::model::{Ask, KeyId, Model, Seen, Times, Verdict, body_of, checkpoint_
 use super::watch::Watch;
 use super::witness::Heard;
 use super::world::World;
+use crate::audit::EventKind;
 use crate::{
     Claim, ClaimRequest, DropPolicy, Error, ErrorKind, Key, Outcome, Resolution, Result, Scope,
     Store, StoredResponse,
@@ -24,6 +25,11 @@ pub(crate) struct Client {
     world: Rc<World>,
     store: Store,
 }
+
+const COMPLETED: &[EventKind] = &[EventKind::Completed];
+const RELEASED: &[EventKind] = &[EventKind::Released];
+const RESOLVED: &[EventKind] = &[EventKind::Resolved];
+const FORGOTTEN: &[EventKind] = &[EventKind::Forgotten];
 
 /// Whether a call was granted, as far as the model is concerned.
 type Granted = Verdict<Option<u64>>;
@@ -71,6 +77,10 @@ impl Client {
             .on_drop(ask.policy)
             .ttl(Duration::from_millis(ask.ttl_ms))
             .lease(Duration::from_millis(ask.lease_ms));
+        let request = match self.world.caller() {
+            Some(caller) => request.caller(caller),
+            None => request,
+        };
         let heard = Call::Claim {
             fingerprint: request.fingerprint,
             policy: ask.policy,
@@ -133,9 +143,12 @@ impl Client {
             let heard = self.hear(key, Call::Complete { token, answer });
             let call = claim.complete(response);
             let told = self
-                .settle("a completion", call, |model, times, reply| {
-                    model.complete(key, token, size, times, reply)
-                })
+                .settle(
+                    ("a completion", COMPLETED),
+                    (key, Some(token)),
+                    call,
+                    |model, times, reply| model.complete(key, token, size, times, reply),
+                )
                 .await;
             heard.told(answer::complete(&told));
             self.world.note([4, key as u64, token], || {
@@ -164,9 +177,12 @@ impl Client {
         let (key, token) = (held.key, claim.token().get());
         let heard = self.hear(key, Call::Release { token });
         let told = self
-            .settle("a release", claim.release(), |model, times, reply| {
-                model.release(key, token, times, reply)
-            })
+            .settle(
+                ("a release", RELEASED),
+                (key, Some(token)),
+                claim.release(),
+                |model, times, reply| model.release(key, token, times, reply),
+            )
             .await;
         heard.told(answer::done(&told));
         self.world.note([5, key as u64, token], || format!("key {key} released: {told:?}"));
@@ -182,7 +198,7 @@ impl Client {
         let heard = self.hear(key, Call::Checkpoint { token, saved });
         let call = claim.save_checkpoint(checkpoint);
         let told = self
-            .settle("a checkpoint", call, |model, times, reply| {
+            .settle(("a checkpoint", &[]), (key, Some(token)), call, |model, times, reply| {
                 model.checkpoint(key, token, number, times, reply)
             })
             .await;
@@ -196,6 +212,8 @@ impl Client {
         let lease_ms = self.world.dice.pick(&[1, 5_000, 100_000], 1000);
         let heard = self.hear(key, Call::Extend { token, lease_ms });
         let told = claim.extend(Duration::from_millis(lease_ms));
+        let came = told.as_ref().map(|()| ()).map_err(Error::kind);
+        self.world.tell_ledger_of_end(key, &[], Some(token), came);
         heard.told(answer::done(&told));
         let times = self.world.times(&self.store);
         self.world.note([7, key as u64, token], || format!("key {key} extended: {told:?}"));
@@ -244,7 +262,7 @@ impl Client {
         let heard = self.hear(key, Call::Resolve { answer });
         let call = self.store.resolve(&scope, &name, resolution);
         let told = self
-            .settle("a resolution", call, |model, times, reply| {
+            .settle(("a resolution", RESOLVED), (key, None), call, |model, times, reply| {
                 model.resolve(key, size, times, reply)
             })
             .await;
@@ -266,6 +284,7 @@ impl Client {
             Poll::Ready(())
         })
         .await;
+        self.world.model.borrow_mut().may_hide(key);
         let look = self.world.model.borrow_mut().begin_look(key);
         let begin = self.world.times(&self.store);
         let heard = self.hear(key, Call::Forget);
@@ -277,6 +296,10 @@ impl Client {
             (Poll::Pending, Some(was)) => Ok(*was),
             (Poll::Pending, None) => return,
         };
+        let came = decided.as_ref().map(|was| *was).map_err(Error::kind);
+        if came != Ok(false) {
+            self.world.tell_ledger_of_end(key, FORGOTTEN, None, came.map(|_| ()));
+        }
         let reply = self.reply("forgetting", &decided);
         let number = reply.and_then(|reply| {
             self.world.judge(|model| model.forget(&look, times, reply)).flatten()
@@ -330,13 +353,19 @@ impl Client {
     /// Takes in a call that was decided when it was made, and waits for what comes of it.
     async fn settle<T, E: Into<Error> + AsError>(
         &self,
-        what: &'static str,
+        (what, told_as): (&'static str, &'static [EventKind]),
+        (key, token): (KeyId, Option<u64>),
         call: impl Future<Output = std::result::Result<T, E>>,
         decide: impl FnOnce(&mut Model, Times, std::result::Result<(), ErrorKind>) -> Granted,
     ) -> std::result::Result<T, E> {
         let mut call = pin!(call);
         // A call that is refused says so at once.
         let first = std::future::poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
+        let came = match &first {
+            Poll::Ready(Err(error)) => Err(error.as_error().kind()),
+            _ => Ok(()),
+        };
+        self.world.tell_ledger_of_end(key, told_as, token, came);
         let times = self.world.times(&self.store);
         let reply = match &first {
             Poll::Ready(Err(error)) => self.reply::<()>(what, &Err(error.as_error().clone())),
@@ -416,6 +445,7 @@ impl Drop for Held {
         let is_held_only = usable || world.dead.get();
         let heard = Heard::begin(world, self.key, Call::Drop { token });
         drop(claim);
+        world.tell_ledger_of_drop(self.key, token);
         if usable {
             heard.done();
         }

@@ -29,7 +29,14 @@ const CACHED: &str =
 const SWEPT: &str =
     "the model held that the first round of upkeep that may have found a lease over did";
 
-pub(super) const CORPUS: [(u64, Length, &str); 27] = [
+const STILL_FULL: &str =
+    "the trail's disk was still full in the next life; the model had forgotten";
+const TOLD_LATER: &str =
+    "the trail told that the disk had failed in an earlier life; the model had forgotten";
+const UNSYNCED_END: &str = "the end of a trail whose disk failed went with a power cut after the \
+                            store was closed; the model had not allowed it";
+
+pub(super) const CORPUS: [(u64, Length, &str); 33] = [
     (36, Length::Short, EXPIRED),
     (155, Length::Short, AHEAD),
     (678, Length::Short, EXPIRED),
@@ -57,4 +64,10 @@ pub(super) const CORPUS: [(u64, Length, &str); 27] = [
     (116_755, Length::Short, EARLIER_LIFE),
     (12_836, Length::Short, UNREAD),
     (1_125_615, Length::Short, BENEATH),
+    (4, Length::Short, STILL_FULL),
+    (1_382, Length::Short, TOLD_LATER),
+    (100_302, Length::Short, UNSYNCED_END),
+    (100_357, Length::Short, UNSYNCED_END),
+    (101_313, Length::Short, UNSYNCED_END),
+    (102_780, Length::Short, UNSYNCED_END),
 ];

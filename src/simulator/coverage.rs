@@ -12,7 +12,7 @@ pub struct Coverage {
 
 /// What there is to come across, in groups.
 #[rustfmt::skip]
-const KNOWN: [(&str, &[&str]); 8] = [
+const KNOWN: [(&str, &[&str]); 11] = [
     ("runs", &["clients", "recovered", "simulated hours", "steps"]),
     ("calls for the checker of histories", &[
         "heard", "not heard: after a leap", "not heard: after a power cut between syncs",
@@ -42,10 +42,30 @@ const KNOWN: [(&str, &[&str]); 8] = [
         "damage: a record cannot be read", "damage: a write goes astray",
         "damage: claims are out", "damage: the store stays shut",
     ]),
-    ("log", &["committed", "pruned a segment", "compacted"]),
+    ("log", &["committed", "pruned a segment", "compacted", "asked to compact", "asked to prune"]),
+    ("growth, and compaction under load", &[
+        "the index: a shard grows", "compacted while a shard grew", "compacted while claims ended",
+        "compaction: a claim's record moves", "compaction: a record ends while it is copied",
+        "compaction: a segment is left alone", "compaction: records move that expire weeks apart",
+        "compaction: several outputs",
+    ]),
+    ("late retries", &[
+        "late retries: one is told from memory", "late retries: a forget is marked",
+        "made a run of expired keys", "late retries: a first run",
+        "late retries: a run beside others", "late retries: a run becomes one with others",
+        "late retries: a window leaves", "late retries: an opening drops a run",
+        "late retries: more is pending than may be", "late retries: the journal is written anew",
+    ]),
+    ("audit trail", &[
+        "trail: an opening", "trail: turns", "trail: a full ring drops",
+        "trail: its disk stands still", "trail: its disk fails", "trail: a write fails",
+        "trail: the machine goes off while it is written", "trail: a bit flips",
+        "trail: a write goes astray", "trail: read", "trail: a gap of so many is told",
+        "trail: a gap of an unknown length is told", "trail: damage is told",
+    ]),
     ("time and interludes", &[
         "interlude: client", "interlude: commit", "interlude: prune or compaction",
-        "interlude: slow sync", "interlude: upkeep", "the wall clock is set",
+        "interlude: slow sync", "interlude: upkeep", "rewrites", "the wall clock is set",
         "time passes to a deadline",
     ]),
 ];

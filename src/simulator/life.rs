@@ -20,7 +20,7 @@ const MAX_CRASHES: u64 = 3;
 impl World {
     fn environment(&self, seed: u64) -> Environment {
         Environment {
-            disk: Arc::new(InterludeDisk(self.disk())),
+            disk: Arc::new(InterludeDisk::of_store(self.disk())),
             clock: self.clock.borrow().clone(),
             random: Arc::new(SimRandom::new(seed)),
             threads: false,
@@ -39,6 +39,7 @@ impl World {
         self.note_astray();
         self.witness.ended(End::Crash, self.clock.borrow().monotonic_ms());
         disk.crash_at(disk.calls());
+        self.turn_trail_off();
         self.bury();
         self.note([20, survival as u64, 0], || format!("crash: {survival:?}"));
         self.hit(match survival {
@@ -50,6 +51,7 @@ impl World {
         });
         let next = disk.crash(survival, self.dice.roll());
         *self.disk.borrow_mut() = next;
+        self.end_trail(survival, None);
         if survival != Survival::Everything {
             self.reboot();
         }
@@ -94,9 +96,12 @@ impl World {
             Err(error) => self.check_error("closing", &error),
         }
         self.dismiss_clients();
-        let is_whole = store.engine().failure().is_none();
+        let engine = store.engine().clone();
         drop(store);
         self.set_store(None);
+        let is_whole = engine.failure().is_none();
+        let counts = engine.audit.counts();
+        drop(engine);
         if self.is_broken() || self.dead.get() {
             return;
         }
@@ -110,6 +115,8 @@ impl World {
         self.witness.ended(end, self.clock.borrow().monotonic_ms());
         let disk = self.disk().crash(Survival::Everything, 0);
         *self.disk.borrow_mut() = disk;
+        self.end_trail(Survival::Everything, Some(counts.dropped));
+        self.read_trail(false, Some(counts));
         if self.dice.percent(30) {
             self.clock.borrow().step_wall(-((self.dice.below(100_000_000)) as i64));
         }
@@ -189,6 +196,7 @@ impl World {
         self.note_astray();
         let next = self.disk().crash(survival, self.dice.roll());
         *self.disk.borrow_mut() = next;
+        self.crash_trail(survival);
         self.say(|| format!("crash during recovery: {survival:?}"));
         match survival {
             // What a process that died found in the page cache may not be on stable storage.
@@ -261,6 +269,8 @@ impl World {
         if bound == Bound::Anything && seen.iter().any(is_claim) {
             self.hit("damage: claims are out");
         }
+        self.read_trail(false, None);
+        self.begin_trail(&store);
         self.set_store(Some(store));
     }
 

@@ -5,7 +5,8 @@
 //! and randomness are simulated; in the middle of a disk call [others may run](interlude), time may
 //! pass, or the machine may go off. Every decision is judged by a [model](model) in the moment it
 //! is taken, and after each crash the next process must find what the model says it may. What
-//! clients are told is [written down](witness) as well, and [must be linearizable](linear).
+//! clients are told is [written down](witness) as well, and [must be linearizable](linear). The
+//! [audit trail](trail) is on a disk of its own, and tells what was decided and nothing else.
 //!
 //! Two runs of a seed are the same, to the byte.
 
@@ -27,6 +28,7 @@ mod run;
 mod simulation;
 mod step;
 mod steps;
+mod trail;
 mod watch;
 mod witness;
 mod world;

@@ -14,6 +14,7 @@ use super::witness::WORK;
 use super::world::World;
 use crate::Store;
 use crate::index::with_masked_hashes;
+use crate::reached;
 use crate::simulation::{Disk, Fault, Survival};
 
 /// What came of a run.
@@ -40,10 +41,15 @@ pub(crate) fn play(
     turn: &mut dyn FnMut(u64) -> Turn,
 ) -> Played {
     let seed = simulation.seed;
-    let profile = Profile::draw(seed, simulation.length);
+    let mut profile = Profile::draw(seed, simulation.length);
+    profile.trail.take_if(|_| simulation.without_trail);
     with_masked_hashes(profile.hash_mask, || {
+        drop(reached::take());
         let world = World::new(profile, traced);
         world.only_histories.set(simulation.only_histories);
+        if let Some(tape) = &simulation.tape {
+            world.dice.set_tape(tape);
+        }
         let played = within(&world, || catch_unwind(AssertUnwindSafe(|| world.play(seed, turn))));
         if let Err(panic) = played {
             let said = panic.downcast_ref::<String>().map(String::as_str);
@@ -56,6 +62,7 @@ pub(crate) fn play(
         world.set_store(None);
         let mut coverage = world.coverage.take();
         coverage.add("simulated hours", world.passed_ms.get() / HOUR_MS);
+        reached::take().into_iter().for_each(|(state, count)| coverage.add(state, count));
         coverage.set_digest(world.digest());
         Played { broken: world.take_broken(), coverage, trace: world.take_trace() }
     })
@@ -70,7 +77,8 @@ impl World {
             if self.is_broken() || self.store().is_none() {
                 return;
             }
-            if self.coverage.borrow().count("clients") >= self.profile.operations {
+            let clients = self.coverage.borrow().count("clients");
+            if clients >= self.profile.operations || self.dice.is_tape_over() {
                 break;
             }
             match turn(step) {
@@ -170,9 +178,10 @@ impl World {
         let Some(store) = self.store() else { return false };
         self.hit("rewrites");
         let count = self.coverage.borrow().count("rewrites");
+        let asks = count * 37 % 100 < self.profile.asks_to_prune;
         let pause = match count % 16 {
             3 => Some(store.pause_compaction()),
-            7 => {
+            turn if turn == 7 || asks => {
                 self.hit("asked to prune");
                 drop(store.prune());
                 return false;
@@ -201,9 +210,16 @@ impl World {
             self.hit("made a run of expired keys");
             return true;
         }
+        let (grown, ended) = (reached::count(GROWTH), self.coverage.borrow().count("completed"));
         let compacted = store.step_compact();
         if compacted {
             self.hit("compacted");
+            if self.coverage.borrow().count("completed") > ended {
+                self.hit("compacted while claims ended");
+            }
+            if reached::count(GROWTH) > grown {
+                self.hit("compacted while a shard grew");
+            }
         }
         compacted
     }
@@ -267,6 +283,7 @@ impl World {
                     self.clients.poll_one(&self.dice);
                 }
             }
+            self.audit_turn_meanwhile();
         }
         self.off_at.set(u64::MAX);
         if !self.is_broken() {
@@ -303,6 +320,7 @@ impl World {
     fn finish(&self) {
         self.disk().clear_faults();
         self.disk().set_capacity(u64::MAX);
+        self.calm_trail();
         self.wake_paused(u64::MAX);
         for _ in 0..100 {
             self.settle_down();
@@ -382,6 +400,9 @@ fn name_of(fault: Fault) -> &'static str {
         _ => "fault: another",
     }
 }
+
+/// What the index says when a shard of it grows.
+const GROWTH: &str = "the index: a shard grows";
 
 /// What a crash may leave that came in the middle of something else.
 const CUTS: [Survival; 5] = [

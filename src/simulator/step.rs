@@ -65,13 +65,13 @@ pub(crate) fn next(dice: &Dice, profile: &Profile) -> Action {
         }
     }
     match dice.below(20) {
-        0..=8 => Action::Clients(dice.between(1, 4)),
+        0..=8 => Action::Clients(profile.crowd * dice.between(1, 4)),
         9 => Action::Cancel,
         10 | 11 => Action::Commit,
         12..=14 => Action::Upkeep,
         15 | 16 => Action::Rewrite,
         17 => Action::Advance(Advance::ToDeadline(dice.pick(&[-1, 0, 1], 0))),
-        _ => Action::Advance(Advance::Ms(dice.pick(&[1, 20, 900, 5_000, 30_000], 1))),
+        _ => Action::Advance(Advance::Ms(dice.pick(profile.naps_ms, 1))),
     }
 }
 

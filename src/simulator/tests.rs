@@ -9,6 +9,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::corpus::CORPUS;
+use super::profile::Profile;
 use super::{Coverage, Length, Simulation, Steps};
 use crate::simulation::Bug;
 
@@ -98,6 +99,28 @@ fn two_runs_of_a_seed_are_the_same() {
         assert_eq!(differs, None);
         assert_eq!(trace.len(), other_trace.len());
     }
+}
+
+#[test]
+fn promise_9_a_trail_changes_no_decision() {
+    let is_calm = |seed: &u64| {
+        let trail = Profile::draw(*seed, Length::Short).trail;
+        trail.is_some_and(|trail| trail.is_calm)
+    };
+    // A turn looks at the clock, and one that is looked at more often leaps less far.
+    let leaps = |run: &Coverage| run.count("not heard: after a leap") > 0;
+    let mut compared = 0;
+    for seed in (0..).filter(is_calm).take(150) {
+        let simulation = Simulation::new(seed);
+        let with = simulation.run().expect("every promise is kept");
+        let without = simulation.without_trail().run().expect("every promise is kept");
+        assert!(with.count("trail: an opening") > 0 && without.count("trail: an opening") == 0);
+        if !leaps(&with) && !leaps(&without) {
+            assert_eq!(with.digest(), without.digest(), "seed {seed}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 50, "{compared}");
 }
 
 #[test]

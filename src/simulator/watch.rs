@@ -14,17 +14,24 @@ use crate::{ClaimCall, FlightCall, Outcome, Result, Store};
 
 /// A call that claims.
 pub(crate) trait Decides: Future<Output = Result<Outcome>> + Unpin {
+    /// Whether it waits for another's claim.
+    const WAITS: bool;
+
     /// What was decided and not told yet.
     fn decided(&self) -> Option<&Decided>;
 }
 
 impl Decides for ClaimCall {
+    const WAITS: bool = false;
+
     fn decided(&self) -> Option<&Decided> {
         self.deciding().decided()
     }
 }
 
 impl Decides for FlightCall {
+    const WAITS: bool = true;
+
     fn decided(&self) -> Option<&Decided> {
         self.deciding().decided()
     }
@@ -44,12 +51,22 @@ pub(crate) struct Watch<C: Decides> {
     call: Option<C>,
     heard: Option<Heard>,
     judged: Option<Judged>,
+    /// Whether the trail's model knows of the decision.
+    is_noted: bool,
 }
 
 impl<C: Decides> Watch<C> {
     pub(crate) fn new(heard: Heard, store: Store, ask: Ask, call: C) -> Self {
         let world = heard.world.clone();
-        Self { world, store, ask, call: Some(call), heard: Some(heard), judged: None }
+        Self {
+            world,
+            store,
+            ask,
+            call: Some(call),
+            heard: Some(heard),
+            judged: None,
+            is_noted: false,
+        }
     }
 
     /// Tells the model what was decided in a poll.
@@ -62,6 +79,25 @@ impl<C: Decides> Watch<C> {
             hit(world, &said);
             self.judged = Some(Judged { said, rests_on });
         }
+    }
+
+    /// Has the trail's model know of what a poll came to, also where the process died in it.
+    fn note(&mut self, polled: &Poll<Result<Outcome>>, decided: Option<&Said>) {
+        if self.is_noted {
+            return;
+        }
+        let key = self.ask.key;
+        match (polled, decided) {
+            (Poll::Ready(Ok(outcome)), _) => {
+                self.world.tell_ledger_of_claim(key, &Said::told(outcome), C::WAITS);
+            }
+            (Poll::Ready(Err(error)), _) => self.world.tell_ledger_of_refusal(key, error),
+            (Poll::Pending, Some(said)) => {
+                self.world.tell_ledger_of_claim(key, said, C::WAITS);
+            }
+            (Poll::Pending, None) => return,
+        }
+        self.is_noted = true;
     }
 
     fn told(&mut self, outcome: &Outcome) {
@@ -92,6 +128,7 @@ impl<C: Decides> Future for Watch<C> {
         let polled = Pin::new(&mut *call).poll(cx);
         let times = begin.until(world.times(&this.store));
         let decided = call.decided().map(|decided| Said::decided(&decided.decision));
+        this.note(&polled, decided.as_ref());
         if !world.dead.get() {
             match (&polled, decided) {
                 (Poll::Ready(Ok(outcome)), _) => {
@@ -127,6 +164,9 @@ impl<C: Decides> Drop for Watch<C> {
         let usable = !self.store.engine().is_poisoned() && !world.is_closed(&self.store);
         let back = self.heard.take().map(Heard::take_back);
         drop(call);
+        if let Some(Judged { said: Said::Claimed { token, .. }, .. }) = &self.judged {
+            world.tell_ledger_of_drop(self.ask.key, *token);
+        }
         if let Some(back) = back.filter(|_| usable) {
             back.done();
         }

@@ -14,6 +14,7 @@ use super::executor::Executor;
 use super::interlude::Call;
 use super::model::{Model, Span, Times, Verdict};
 use super::profile::{Profile, Weather};
+use super::trail::TrailSide;
 use super::witness::Witness;
 use crate::simulation::{SimClock, SimDisk};
 use crate::{Error, ErrorKind, Key, Scope, Store};
@@ -34,6 +35,7 @@ pub(crate) struct World {
     pub(crate) coverage: RefCell<Coverage>,
     pub(crate) disk: RefCell<Arc<SimDisk>>,
     pub(crate) clock: RefCell<Arc<SimClock>>,
+    pub(crate) trail: Option<TrailSide>,
     store: RefCell<Option<Store>>,
     /// Whether only the checker of histories says what is broken.
     pub(crate) only_histories: Cell<bool>,
@@ -68,7 +70,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(profile: Profile, traced: bool) -> Rc<Self> {
         let model = Model::new(profile.rules());
-        Rc::new(Self {
+        let world = Rc::new(Self {
+            trail: profile.trail.map(TrailSide::new),
             profile,
             dice: Dice::new(0),
             clients: Executor::default(),
@@ -96,7 +99,9 @@ impl World {
             next_number: Cell::new(0),
             digest: Cell::new(0),
             trace: RefCell::new(traced.then(Vec::new)),
-        })
+        });
+        world.mount_trail();
+        world
     }
 
     // ---- the store ------------------------------------------------------------------------------
@@ -249,6 +254,7 @@ impl World {
     pub(crate) fn begin_step(&self, step: u64, seed: u64) {
         self.step.set(step);
         self.dice.reseed(seed);
+        self.step_trail(step, seed);
         self.wake_paused(step);
     }
 
@@ -285,16 +291,33 @@ impl World {
         if !self.dead.get()
             && !self.recovering.get()
             && !self.is_broken()
-            && self.depth.get() < MAX_DEPTH
+            && self.may_go_deeper()
             && self.dice.percent(self.profile.interludes)
         {
-            self.depth.set(self.depth.get() + 1);
-            self.interlude(call);
-            self.depth.set(self.depth.get() - 1);
+            self.deeper(|| self.interlude(call));
         }
         if !self.dead.get() && self.disk.borrow().calls() >= self.off_at.get() {
             self.say(|| "the machine goes off".into());
             self.dead.set(true);
+            self.turn_trail_off();
+        }
+    }
+
+    /// Whether something may happen in the middle of what happens.
+    pub(crate) fn may_go_deeper(&self) -> bool {
+        self.depth.get() < MAX_DEPTH
+    }
+
+    pub(crate) fn deeper(&self, happen: impl FnOnce()) {
+        self.depth.set(self.depth.get() + 1);
+        happen();
+        self.depth.set(self.depth.get() - 1);
+    }
+
+    /// Commits, if nobody is in the middle of that.
+    pub(crate) fn commit_at_rest(&self) {
+        if self.store().is_some_and(|store| store.engine().is_at_rest() && store.step_commit()) {
+            self.hit("interlude: commit");
         }
     }
 
@@ -303,7 +326,7 @@ impl World {
             self.hit("interlude: slow sync");
             self.advance(self.dice.between(1, 3000));
         }
-        for _ in 0..self.dice.below(4) {
+        for _ in 0..self.dice.below(self.profile.meanwhile + 1) {
             if !self.clients.poll_one(&self.dice) {
                 break;
             }
@@ -311,9 +334,10 @@ impl World {
         }
         let Some(store) = self.store() else { return };
         let engine = store.engine();
-        if self.dice.percent(30) && engine.is_at_rest() && store.step_commit() {
-            self.hit("interlude: commit");
+        if self.dice.percent(30) {
+            self.commit_at_rest();
         }
+        self.audit_turn_meanwhile();
         if self.dice.percent(10) && !self.in_upkeep.get() && engine.is_at_rest() {
             self.hit("interlude: upkeep");
             self.upkeep();

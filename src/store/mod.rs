@@ -351,7 +351,7 @@ impl Store {
     }
 
     /// What the store is made of.
-    pub(crate) fn engine(&self) -> &crate::engine::Engine {
+    pub(crate) fn engine(&self) -> &Arc<crate::engine::Engine> {
         &self.inner.engine
     }
 
@@ -376,6 +376,11 @@ impl Store {
     /// One round of the audit thread.
     pub fn step_audit(&self) {
         self.inner.engine.audit.step(&self.inner.engine.time);
+    }
+
+    /// One round of the audit thread, called since there is much for it: it writes what is due.
+    pub(crate) fn step_audit_called(&self) {
+        self.inner.engine.audit.step_called(&self.inner.engine.time);
     }
 
     /// Drops expired segments; false if there were none.

@@ -15,7 +15,7 @@ use crate::simulation::{Bug, Environment, Fault, Survival};
 use crate::{DropPolicy, Durability, ErrorKind, Options, Outcome, Store, StoredResponse};
 
 /// Checks that a scenario goes right, and wrong with a bug.
-fn shows(bug: Bug, goes_right: impl Fn() -> bool) {
+pub(super) fn shows(bug: Bug, goes_right: impl Fn() -> bool) {
     assert!(goes_right(), "it goes wrong without {bug}");
     assert!(!bug.run(&goes_right), "{bug} does not show");
     assert!(goes_right(), "{bug} is still on");
@@ -29,7 +29,7 @@ fn reopen(world: &mut World, store: Store, survival: Survival) -> Store {
 }
 
 /// Opens a store on a disk that can have something happen before each sync.
-fn open_on_chaos(world: &World) -> (Arc<ChaosDisk>, Store) {
+pub(super) fn open_on_chaos(world: &World) -> (Arc<ChaosDisk>, Store) {
     let disk = ChaosDisk::new(world.disk.clone(), How::Errors);
     let environment = Environment { disk: disk.clone(), ..world.environment() };
     let store = Store::open_in(&environment, &world.options, true).expect("the store opens");

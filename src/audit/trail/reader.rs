@@ -238,7 +238,7 @@ impl Trail {
     }
 
     /// The id that the next event of the present opening should have.
-    #[cfg(feature = "report")]
+    #[cfg(any(test, feature = "report", feature = "simulation"))]
     pub(crate) fn expected(&self) -> Option<EventId> {
         self.expected
     }

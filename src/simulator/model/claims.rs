@@ -2,7 +2,7 @@
 
 use super::page::{Done, Flight, Page, Span, Stage};
 use super::said::{Past, Said};
-use super::{KeyId, Look, Model, Times, Verdict};
+use super::{KeyId, Look, Model, Rules, Times, Verdict};
 use crate::{Difference, DropPolicy};
 
 /// What a client asks for.
@@ -128,6 +128,9 @@ impl Model {
         {
             return refuse("late for what was not");
         }
+        if attempt == 1 && late.is_none() && self.must_be_late(page, ask.key, times.now) {
+            return refuse("and nobody says that it is late");
+        }
         let Some(flight) = &page.flight else {
             let alive = page.done.as_ref().filter(|done| done.expires_ms > times.now.hi);
             return match alive {
@@ -161,6 +164,19 @@ impl Model {
             return refuse("not as the next attempt");
         }
         Ok(())
+    }
+
+    /// Whether a key is remembered to have expired, for certain: a disk that fails may forget one
+    /// early. Two seconds are left for the rounding of footers, and of what is remembered.
+    fn must_be_late(&self, page: &Page, key: KeyId, now: Span) -> bool {
+        let Rules { remembers_ms, fails, rots, .. } = self.rules;
+        let is_known = !fails && !rots && !self.hidden[key];
+        let is_bare = page.flight.is_none() && page.ghost.is_none() && page.beneath.is_empty();
+        let is_remembered = |done: &Done| {
+            done.expires_ms <= now.lo
+                && now.hi.saturating_add(2000) < done.expires_ms.saturating_add(remembers_ms)
+        };
+        is_known && is_bare && remembers_ms > 0 && page.done.as_ref().is_some_and(is_remembered)
     }
 
     /// Whether a record, or a claim that was abandoned, has expired as the store says.

@@ -11,12 +11,14 @@
 //! | `claims.rs` | which answers a claim may get |
 //! | `ends.rs` | completion, release, drop and all else that ends or changes a claim |
 //! | `recovery.rs` | what may be found after a crash |
+//! | `trail.rs` | what the audit trail may say |
 
 mod claims;
 mod ends;
 mod page;
 mod recovery;
 mod said;
+mod trail;
 
 use std::collections::VecDeque;
 
@@ -25,6 +27,7 @@ use page::Done;
 pub(crate) use page::{Page, Span, Stage, body_of};
 pub(crate) use recovery::{Bound, Found};
 pub(crate) use said::{Said, Seen, checkpoint_of};
+pub(crate) use trail::{Decision, Ledger, TrailEnd, TrailFacts};
 
 /// Which of a run's keys.
 pub(crate) type KeyId = usize;
@@ -74,6 +77,8 @@ pub(crate) struct Rules {
     /// Whether every batch is synced before it is told.
     pub(crate) syncs_each: bool,
     pub(crate) refuses_late: bool,
+    /// How long keys that expired are remembered, if they are.
+    pub(crate) remembers_ms: u64,
     /// Whether calls of the disk fail.
     pub(crate) fails: bool,
     /// Whether files are damaged: the whole history is kept, since anything of it may be found.
@@ -105,6 +110,8 @@ pub(crate) struct Model {
     /// back that there was one before a record that was forgotten. And of those whose disk fails:
     /// where it does when a record leaves, an expiry before that one is all that is remembered.
     earlier: Vec<VecDeque<Done>>,
+    /// Keys that somebody has asked to forget: what expired of them may be hidden from then on.
+    hidden: Vec<bool>,
     highest_token: u64,
     /// Store time that is known to be in the log.
     floor_ms: u64,
@@ -138,6 +145,7 @@ impl Model {
             looks: 0,
             history: Vec::new(),
             earlier: vec![VecDeque::new(); rules.keys],
+            hidden: vec![false; rules.keys],
             highest_token: 0,
             floor_ms: 0,
         }
@@ -155,6 +163,11 @@ impl Model {
     pub(crate) fn begin_look(&mut self, key: KeyId) -> Look {
         self.looks += 1;
         Look { key, mark: self.replaced.len(), rests_on: self.newest[key] }
+    }
+
+    /// Somebody asks to forget a key.
+    pub(crate) fn may_hide(&mut self, key: KeyId) {
+        self.hidden[key] = true;
     }
 
     pub(crate) fn end_look(&mut self) {
