@@ -20,6 +20,6 @@ pub(crate) use shard::{Candidates, IndexShard};
 
 /// The number of shards; a shard's number is the hash's highest bits.
 pub(crate) const SHARDS: usize = 1 << SHARD_BITS;
-/// A fuzzer opens small stores hundreds of times a second: walks over empty shards would be all that
-/// it does.
+/// A fuzzer opens small stores hundreds of times a second: walks over empty shards would be all
+/// that it does.
 pub(crate) const SHARD_BITS: u32 = if cfg!(fuzzing) { 6 } else { 12 };
