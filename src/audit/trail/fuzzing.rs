@@ -114,7 +114,7 @@ fn write(disk: &Arc<SimDisk>, input: &mut Input<'_>) -> Vec<Event> {
             writer.append(&event, named).expect("appended");
             written.push(event);
             sequence += 1;
-            if event.key_hash % 5 == 0 {
+            if event.key_hash.is_multiple_of(5) {
                 writer.write().expect("written");
             }
         }
