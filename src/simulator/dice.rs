@@ -29,7 +29,7 @@ impl Dice {
     }
 
     /// A number below `end` from the tape; `None` if there is nothing on it.
-    fn take_from_tape(&self, end: u64) -> Option<u64> {
+    fn taken(&self, end: u64) -> Option<u64> {
         let mut tape = self.tape.borrow_mut();
         let tape = tape.as_mut().filter(|tape| !tape.is_empty())?;
         let bytes = if end <= 0x100 {
@@ -59,7 +59,7 @@ impl Dice {
     /// A number below `end`; 0 if `end` is 0.
     pub(crate) fn below(&self, end: u64) -> u64 {
         if end > 1
-            && let Some(number) = self.take_from_tape(end)
+            && let Some(number) = self.taken(end)
         {
             return number;
         }
