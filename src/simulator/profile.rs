@@ -254,12 +254,12 @@ impl Profile {
         match dice.percent(8) {
             false => self,
             true => Self {
-                keys: dice.between(6, 16) as usize,
+                keys: dice.between(4, 10) as usize,
                 interludes: 40,
                 meanwhile: 24,
                 crowd: 4,
-                ttls_ms: &[2 * SECOND, 6 * SECOND, HOUR],
-                naps_ms: &[20, 900, 2_000],
+                ttls_ms: &[4 * SECOND, 10 * SECOND, HOUR],
+                naps_ms: &[20, 300, 900],
                 polls: 10,
                 lookers: 30,
                 ..self.flooded(&dice)
