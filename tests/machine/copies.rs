@@ -81,7 +81,6 @@ fn add(so_far: Result<Tally, String>, next: Result<Copied, String>) -> Result<Ta
 }
 
 fn look_at(copy: &std::path::Path, known: &Known) -> Result<Copied, String> {
-    let opened_ms = now_ms();
     let store = match load::options(Durability::Sync).open(copy) {
         Ok(store) => store,
         Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::WrongStore) => {
@@ -97,7 +96,7 @@ fn look_at(copy: &std::path::Path, known: &Known) -> Result<Copied, String> {
         return Err("a copy was not noticed".into());
     }
     let mut seen = Seen::default();
-    match judge::look_at_all(&store, known, opened_ms, &mut seen) {
+    match judge::look_at_all(&store, known, known.at_ms, &mut seen) {
         Ok(_) => Ok(Copied::Whole(seen)),
         Err(error) => Err(format!("{error}; {recovery:?}")),
     }

@@ -67,11 +67,10 @@ impl Chain<'_> {
             let machine = Machine::boot(&image, self.drive, &at, device.as_deref())?;
             device = machine.device().map(str::to_owned);
             let options = load::options(self.durability);
-            let opened_ms = now_ms();
             let store = options.open_or_create(machine.store());
             let store = store.map_err(|error| format!("life {life}: {error}"))?;
             if let Some(known) = &known {
-                self.go_on(&store, &load, known, opened_ms)?;
+                self.go_on(&store, &load, known)?;
             }
             self.tally.lock().expect("no panic").lives += 1;
             let (next, at_end) = self.live(&machine, &store, &load, life, quota)?;
@@ -88,15 +87,9 @@ impl Chain<'_> {
     }
 
     /// The books of the next life say what the cut left.
-    fn go_on(
-        &self,
-        store: &Store,
-        load: &Load,
-        known: &Known,
-        opened_ms: u64,
-    ) -> Result<(), String> {
+    fn go_on(&self, store: &Store, load: &Load, known: &Known) -> Result<(), String> {
         let mut seen = Seen::default();
-        let found = judge::look_at_all(store, known, opened_ms, &mut seen)?;
+        let found = judge::look_at_all(store, known, known.at_ms, &mut seen)?;
         for book in &load.books {
             *book.lock().expect("no panic") = Default::default();
         }
@@ -135,6 +128,7 @@ impl Chain<'_> {
         cuts: u64,
     ) -> Result<(PathBuf, Known), String> {
         self.since_ms.store(now_ms(), Ordering::Relaxed);
+        load.begin();
         let left = AtomicU64::new(cuts);
         let failure = Mutex::new(None);
         let end = std::thread::scope(|threads| {

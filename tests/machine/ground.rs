@@ -83,6 +83,13 @@ impl Drop for Loop {
     }
 }
 
+/// A directory for images: in memory, or in `ONCEKEY_MACHINE_DIR`.
+pub fn directory() -> Result<tempfile::TempDir, String> {
+    let place = std::env::var("ONCEKEY_MACHINE_DIR").unwrap_or_else(|_| "/dev/shm".into());
+    let dir = tempfile::Builder::new().prefix("oncekey-machine-").tempdir_in(&place);
+    dir.map_err(|error| format!("{place}: {error}"))
+}
+
 /// Where images lie.
 #[derive(Debug)]
 pub struct Ground {
@@ -91,15 +98,12 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// An XFS with reflinks in a file in memory (or in `ONCEKEY_MACHINE_DIR`), or why there is
-    /// none.
+    /// An XFS with reflinks, or why there is none.
     pub fn new() -> Result<Self, String> {
         if !rustix::process::geteuid().is_root() {
             return Err("power cuts take root, to mount filesystems".into());
         }
-        let place = std::env::var("ONCEKEY_MACHINE_DIR").unwrap_or_else(|_| "/dev/shm".into());
-        let dir = tempfile::Builder::new().prefix("oncekey-machine-").tempdir_in(&place);
-        let dir = dir.map_err(|error| format!("{place}: {error}"))?;
+        let dir = directory()?;
         let file = dir.path().join("xfs.img");
         let bytes = chosen("ONCEKEY_MACHINE_MB", 2048) << 20;
         let made = File::create(&file).and_then(|made| made.set_len(bytes));

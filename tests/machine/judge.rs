@@ -18,7 +18,8 @@ use crate::now_ms;
 /// Store time and the wall clock of one machine differ by less.
 const CLOCK_SLACK_MS: u64 = 100;
 
-/// No TTL is shorter. So long after an opening a claim without an owner may have been forgotten.
+/// No TTL is shorter. So long after an instant a claim of then, whose owner is gone, may have been
+/// forgotten, and a completion expired.
 pub const MIN_TTL_MS: u64 = 1000;
 
 /// What was known at an instant.
@@ -71,7 +72,7 @@ pub fn judge(store: &Path, known: &Known, opened: impl FnOnce(&Store)) -> Verdic
     let mut seen = Seen::default();
     trail(store, known, &mut seen)?;
     let options = load::options(Durability::Sync);
-    let opened_ms = now_ms();
+    let since_ms = known.at_ms;
     let first = open(&options, store)?;
     opened(&first);
     if !first.recovery().damage.is_empty() || first.recovery().clean {
@@ -79,8 +80,8 @@ pub fn judge(store: &Path, known: &Known, opened: impl FnOnce(&Store)) -> Verdic
     }
     seen.torn += u64::from(!first.recovery().torn.is_empty());
     seen.copied += u64::from(first.recovery().copied);
-    let found = look_at_all(&first, known, opened_ms, &mut seen)?;
-    let completed = touch(&first, known, opened_ms, &found)?;
+    let found = look_at_all(&first, known, since_ms, &mut seen)?;
+    let completed = touch(&first, known, since_ms, &found)?;
     close(&first)?;
     drop(first);
     let inspector = Inspector::open(store).map_err(|error| format!("inspecting: {error}"))?;
@@ -95,7 +96,7 @@ pub fn judge(store: &Path, known: &Known, opened: impl FnOnce(&Store)) -> Verdic
     }
     for (name, state) in &completed {
         let page = [state];
-        matching(name, &page, look(&second, name, opened_ms)?)?;
+        matching(name, &page, look(&second, name, since_ms)?)?;
     }
     close(&second)?;
     Ok(seen)
@@ -118,27 +119,27 @@ struct Look {
     entry: Option<Entry>,
     before_ms: u64,
     after_ms: u64,
-    opened_ms: u64,
+    since_ms: u64,
 }
 
-fn look(store: &Store, name: &str, opened_ms: u64) -> Verdict<Look> {
+fn look(store: &Store, name: &str, since_ms: u64) -> Verdict<Look> {
     let before_ms = now_ms();
     let entry = store.get(&scope(), &key(name)).wait();
     let entry = entry.map_err(|error| format!("{name}: {error}"))?;
-    Ok(Look { entry, before_ms, after_ms: now_ms(), opened_ms })
+    Ok(Look { entry, before_ms, after_ms: now_ms(), since_ms })
 }
 
 /// Looks at every key of the books, without changing anything: the states that were found.
 pub fn look_at_all(
     store: &Store,
     known: &Known,
-    opened_ms: u64,
+    since_ms: u64,
     seen: &mut Seen,
 ) -> Verdict<Vec<(usize, String, State)>> {
     let mut found = Vec::new();
     for (client, (book, told)) in known.books.iter().zip(&known.told).enumerate() {
         for (name, page) in &book.pages {
-            let state = matching(name, &page.allowed(*told), look(store, name, opened_ms)?)?;
+            let state = matching(name, &page.allowed(*told), look(store, name, since_ms)?)?;
             seen.keys += 1;
             match &state {
                 State::Done(_) => seen.completions += 1,
@@ -157,14 +158,16 @@ fn matching(name: &str, allowed: &[&State], look: Look) -> Verdict<State> {
     let fits = |state: &&&State| match (state, &look.entry) {
         (State::Absent, None) => true,
         (State::Done(done), None) => {
-            done.expires_ms.is_some_and(|ms| ms < look.after_ms + CLOCK_SLACK_MS)
+            // One that was not told was completed after the instant.
+            let expires_ms = done.expires_ms.unwrap_or(look.since_ms + MIN_TTL_MS);
+            expires_ms < look.after_ms + CLOCK_SLACK_MS
         }
         (State::Done(done), Some(Entry::Completed(record))) => {
             is_record(name, done, record)
                 && record.expires_at().as_millis() + CLOCK_SLACK_MS > look.before_ms
         }
         (State::Held(held), None) => {
-            !held.unresolved && look.after_ms >= look.opened_ms + MIN_TTL_MS
+            !held.unresolved && look.after_ms >= look.since_ms + MIN_TTL_MS
         }
         (State::Held(held), Some(Entry::InFlight { token, attempt, .. })) => {
             !held.unresolved && is_claim(held, token.get(), *attempt)
@@ -205,7 +208,7 @@ fn is_record(name: &str, done: &Done, record: &Record) -> bool {
 fn touch(
     store: &Store,
     known: &Known,
-    opened_ms: u64,
+    since_ms: u64,
     found: &[(usize, String, State)],
 ) -> Verdict<Vec<(String, State)>> {
     let highest = known.books.iter().flat_map(|book| book.pages.values()).filter_map(token).max();
@@ -227,14 +230,15 @@ fn touch(
                 let may_be = checkpoints(known, *client, name);
                 let goes_on = claim.attempt() == held.attempt + 1 && may_be.contains(&saved);
                 let is_new = claim.attempt() == 1 && saved.is_none();
-                if !goes_on && !(is_new && now_ms() >= opened_ms + MIN_TTL_MS) {
+                let is_over = is_new && now_ms() >= since_ms + MIN_TTL_MS;
+                if !goes_on && !is_over {
                     return Err(format!("{name}: {held:?} was taken over as {claim:?} {saved:?}"));
                 }
                 completed.push((name.clone(), complete(claim, name, highest)?));
             }
             State::Done(_) => {
                 if number.is_multiple_of(8) {
-                    replay(store, name, state, opened_ms)?;
+                    replay(store, name, state, since_ms)?;
                 }
                 completed.push((name.clone(), state.clone()));
             }
@@ -297,7 +301,7 @@ fn complete(claim: Claim, name: &str, highest: u64) -> Verdict<State> {
     Ok(State::Done(Done::told(attempt, &record)))
 }
 
-fn replay(store: &Store, name: &str, state: &State, opened_ms: u64) -> Verdict<()> {
+fn replay(store: &Store, name: &str, state: &State, since_ms: u64) -> Verdict<()> {
     let before_ms = now_ms();
     let entry = match claim(store, name)? {
         Outcome::Replay(record) => Some(Entry::Completed(record)),
@@ -308,7 +312,7 @@ fn replay(store: &Store, name: &str, state: &State, opened_ms: u64) -> Verdict<(
         }
         other => return Err(format!("{name}, completed: {other:?}")),
     };
-    let look = Look { entry, before_ms, after_ms: now_ms(), opened_ms };
+    let look = Look { entry, before_ms, after_ms: now_ms(), since_ms };
     matching(name, &[state], look).map(drop)
 }
 
@@ -322,7 +326,7 @@ fn trail(store: &Path, known: &Known, seen: &mut Seen) -> Verdict<()> {
         Err(error) => return Err(format!("the trail: {error}")),
     };
     let (mut first_ms, mut tokens) = (u64::MAX, HashSet::new());
-    while let Some(item) = trail.next() {
+    for item in &mut trail {
         match item.map_err(|error| format!("the trail: {error}"))? {
             TrailItem::Event(event) => {
                 seen.events += 1;

@@ -81,9 +81,13 @@ impl Load {
         self.stop.load(Ordering::Relaxed)
     }
 
+    /// After a stop, before it is run again and before anybody asks whether it is stopped.
+    pub fn begin(&self) {
+        self.stop.store(false, Ordering::Relaxed);
+    }
+
     /// Runs the clients until they are stopped. Names begin with the life's number.
     pub fn run(&self, store: &Store, life: u64) {
-        self.stop.store(false, Ordering::Relaxed);
         std::thread::scope(|threads| {
             for (number, book) in self.books.iter().enumerate() {
                 threads.spawn(move || {
