@@ -10,7 +10,7 @@ use super::world::{
 };
 use crate::audit::{Audit, Classifier, Event, EventKind, Privacy, Rules, Trail, TrailItem};
 use crate::backend::OwnerId;
-use crate::simulation::{Fault, SimDisk, Survival};
+use crate::simulation::{Disk, Fault, SimDisk, Survival};
 use crate::{
     Caller, Difference, DropPolicy, ErrorKind, Options, Outcome, Resolution, Store, StoredResponse,
 };
