@@ -40,8 +40,8 @@ pub(crate) enum Writes {
     All,
     /// All of it if the window is over; else no more than is worth a write.
     WhenDue,
-    /// What was taken before, and no more: what is taken now is lost, since the store needs what room
-    /// there is.
+    /// What was taken before, and no more: what is taken now is lost, since the store needs what
+    /// room there is.
     Rest,
 }
 
