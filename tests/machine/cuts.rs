@@ -1,5 +1,5 @@
-//! Power cuts on real files (promises 2, 3, 5 and 7): a store under load on a filesystem of its own,
-//! whose drive is cloned at random instants; each clone is mounted, recovered and judged.
+//! Power cuts on real files (promises 2, 3, 5 and 7): a store under load on a filesystem of its
+//! own, whose drive is cloned at random instants; each clone is mounted, recovered and judged.
 //!
 //! A clone has what the drive had at one instant, so what the kernel had not written yet is not in
 //! it. Some clones are cut again while they recover, and lives go on from what a cut left.

@@ -1,8 +1,8 @@
 //! The real machine: power cuts on real files, kills, full and failing disks, copies of a store
 //! that is being written, and a day's load in an hour.
 //!
-//! None of it runs with the other tests: it takes root, loop devices or minutes. How much of each is
-//! done is chosen by variables of the environment (`docs/testing.md`); what the machine lacks is
+//! None of it runs with the other tests: it takes root, loop devices or minutes. How much of each
+//! is done is chosen by variables of the environment (`docs/testing.md`); what the machine lacks is
 //! said, and skipped.
 
 #![allow(clippy::disallowed_methods, reason = "a test is a user of the library, not its engine")]
