@@ -27,6 +27,10 @@ impl StoredResponse {
 
     /// The value that [`encode`](Self::encode) was given.
     ///
+    /// The bytes of another type are refused, or read as some value. A type that contains itself,
+    /// or a list of what takes no bytes (`Vec<()>`), can have such bytes recurse or count without
+    /// bounds.
+    ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the bytes are not such a value, or go on
     /// after it.

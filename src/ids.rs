@@ -5,6 +5,10 @@
 
 use std::fmt;
 
+/// No store counts so far, whatever it counts: a file that says so was forged, and must not bring a
+/// counter to its end.
+pub(crate) const FURTHEST: u64 = 1 << 63;
+
 /// A fencing token: rises with each claim in a store, across restarts, and is never given twice.
 ///
 /// It is also the store's sequence number: batches and tombstones draw from the same counter, so
@@ -75,6 +79,9 @@ pub(crate) struct SegmentId(pub(crate) u64);
 pub(crate) struct Slot(pub(crate) u32);
 
 impl Slot {
+    /// The names of files have five digits for it.
+    pub(crate) const COUNT: u32 = 100_000;
+
     /// The name of the file of this slot.
     pub(crate) fn file_name(self) -> String {
         format!("segment-{:05}", self.0)

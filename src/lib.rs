@@ -46,6 +46,9 @@ mod disk;
 mod engine;
 mod error;
 mod expiry;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "http")]
 pub mod http;
 mod ids;

@@ -1,4 +1,4 @@
-//! Deliberate mistakes between threads, for the schedules to find ([`crate::schedules`]): each is a
+//! Deliberate mistakes between threads, for the schedules to find (`src/schedules`): each is a
 //! step left out, or taken too late, where two threads meet.
 //!
 //! The bugs of [`crate::sabotage`] show in what one thread does. These need a schedule. Only a

@@ -6,7 +6,12 @@
 //! and cost nothing. It is a cfg and not a feature, since features add up: with one, whoever asks
 //! for all features would get a store that runs nowhere but under shuttle.
 //!
-//! Left to others: counters that order nothing (they are `std`'s), tests ([`crate::schedules`]).
+//! What orders memory by itself, with neither a lock nor `SeqCst` to lean on, takes its atomics
+//! from [`ordered`]: they are loom's under `--cfg oncekey_loom`, which knows what a weak order
+//! allows.
+//!
+//! Left to others: counters that order nothing (they are `std`'s), tests (`src/schedules`,
+//! `src/expiry/orders.rs`).
 
 #[cfg(not(oncekey_shuttle))]
 mod real {
@@ -29,12 +34,37 @@ mod real {
             Builder, JoinHandle, Thread, ThreadId, current, park, yield_now,
         };
     }
-
-    pub(crate) use std::thread_local;
 }
 
 #[cfg(oncekey_shuttle)]
 mod checked;
+
+/// The store's clock is all that needs these.
+pub(crate) mod ordered {
+    #[cfg(oncekey_loom)]
+    pub(crate) use loom::sync::atomic::{AtomicI64, AtomicU64, fence};
+
+    #[cfg(not(oncekey_loom))]
+    pub(crate) use super::atomic::{AtomicI64, AtomicU64, fence};
+
+    #[cfg(oncekey_loom)]
+    #[derive(Debug)]
+    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    #[cfg(oncekey_loom)]
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(loom::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+            self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        }
+    }
+
+    #[cfg(not(oncekey_loom))]
+    pub(crate) use super::Mutex;
+}
 
 #[cfg(oncekey_shuttle)]
 pub(crate) use checked::*;

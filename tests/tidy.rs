@@ -21,7 +21,7 @@ const UNFINISHED: [&str; 6] = [
     concat!("XX", "X"),
 ];
 
-const DOCUMENTS: [&str; 18] = [
+const DOCUMENTS: [&str; 19] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -38,6 +38,7 @@ const DOCUMENTS: [&str; 18] = [
     "docs/proxy.md",
     "docs/regions.md",
     "docs/reports.md",
+    "docs/security.md",
     "docs/testing.md",
     "docs/verdicts.md",
 ];
@@ -87,7 +88,7 @@ fn sources_below(folder: &Path, found: &mut Vec<String>) {
 
 fn sources() -> Vec<String> {
     let mut found = Vec::new();
-    for folder in ["src", "tests", "benches", "examples"] {
+    for folder in ["src", "tests", "benches", "examples", "fuzz"] {
         sources_below(&root().join(folder), &mut found);
     }
     found.sort();

@@ -18,6 +18,20 @@ mod log {
     pub(crate) const GRANULE: usize = 16;
 }
 
+/// What the index tells tests, and has from them: nothing, here.
+mod reached {
+    pub(crate) const fn note(_: &str) {}
+}
+mod sabotage {
+    pub(crate) enum Bug {
+        LostInGrowth,
+    }
+
+    pub(crate) const fn is_on(_: Bug) -> bool {
+        false
+    }
+}
+
 use std::hint::black_box;
 use std::process::{Command, Stdio};
 use std::time::Instant;

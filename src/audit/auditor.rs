@@ -1,7 +1,7 @@
 //! The engine's side of the audit: where drafts are handed over, and the thread's life.
 //!
 //! Off, it is one branch for each decision. On, a decision costs its draft and a place in the ring;
-//! the thread is woken once a sixteenth of the ring is full, and looks by itself in every window.
+//! the thread is woken once an eighth of the ring is full, and looks by itself in every window.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -22,6 +22,14 @@ impl Millis {
     pub(crate) fn get(self) -> Option<u64> {
         (self != Self::NONE).then_some(self.0)
     }
+
+    pub(super) fn bits(self) -> u64 {
+        self.0
+    }
+
+    pub(super) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
 }
 
 impl From<Option<u64>> for Millis {
@@ -80,8 +88,8 @@ impl Seen {
     /// What a record keeps of the caller, if there is one.
     pub(crate) fn digest(&self) -> Option<Digest> {
         let Context { client, network, agent, .. } = self.context;
-        let half = |label: Option<Label>| label.map_or(0, Label::half);
-        let digest = Digest { client: half(client), network: half(network), agent: half(agent) };
+        let mark = |label: Option<Label>| label.map_or(0, Label::mark);
+        let digest = Digest { client: mark(client), network: mark(network), agent: mark(agent) };
         (digest != Digest::default()).then_some(digest)
     }
 }
@@ -123,13 +131,13 @@ impl Draft {
     }
 }
 
-/// The holder that only half of each label is known of: where that is as in the context of whoever
+/// The holder that only the mark of each label is known of: where that is as in the context of whoever
 /// asked, it is theirs; else a label that is nobody's.
 fn resembling(digest: Digest, asked: &Context) -> Context {
-    let part = |half: u32, asked: Option<Label>| match asked {
-        _ if half == 0 => None,
-        Some(label) if label.half() == half => Some(label),
-        _ => Some(Label::new(u64::from(half))),
+    let part = |mark: u16, asked: Option<Label>| match asked {
+        _ if mark == 0 => None,
+        Some(label) if label.mark() == mark => Some(label),
+        _ => Some(Label::new(u64::from(mark))),
     };
     Context {
         client: part(digest.client, asked.client),

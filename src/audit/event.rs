@@ -36,16 +36,16 @@ impl Label {
         self.0.get()
     }
 
-    /// Half of it, and never zero. What is only known by half is a label of its half, whose half
-    /// is the same.
-    pub(crate) const fn half(self) -> u32 {
+    /// 16 bits of it, and never zero: its mark. What only the mark is known of is a label of the
+    /// mark, which has the same.
+    pub(crate) const fn mark(self) -> u16 {
         let hash = self.get();
-        let half = if hash >> 32 == 0 { hash } else { hash.wrapping_mul(SPREAD) >> 32 };
-        if half == 0 { 1 } else { half as u32 }
+        let mark = if hash >> 16 == 0 { hash } else { hash.wrapping_mul(SPREAD) >> 48 };
+        if mark == 0 { 1 } else { mark as u16 }
     }
 }
 
-/// 2^64 divided by the golden ratio: multiplied by it, all bits of a number reach the upper half.
+/// 2^64 divided by the golden ratio: multiplied by it, all bits of a number reach the upper ones.
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
 impl fmt::Display for Label {

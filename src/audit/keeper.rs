@@ -151,9 +151,7 @@ impl Keeper {
     fn take(&mut self, (ring, known): (&Ring, &Known), counts: &Counts, now_ms: u64) {
         let resting = now_ms < self.rest_until_ms;
         let (mut taken, mut lost) = (0, 0);
-        // No more than the ring holds: what comes meanwhile is for the next round.
-        for _ in 0..ring.capacity() {
-            let Some(draft) = ring.pop() else { break };
+        ring.take(|draft| {
             if sabotage::is_on(Bug::NumberedTwice) && sabotage::is_seventh() {
                 self.sequence = self.sequence.saturating_sub(1);
             }
@@ -161,7 +159,7 @@ impl Keeper {
             self.sequence += 1;
             if resting || now_ms < self.rest_until_ms {
                 Counts::add(&counts.lost, 1);
-                continue;
+                return;
             }
             let done = self.append(&draft, sequence, known);
             match &done {
@@ -172,7 +170,7 @@ impl Keeper {
                 Err(_) => taken += 1,
             }
             self.judge(done, counts, now_ms);
-        }
+        });
         Counts::add(&counts.events, taken);
         Counts::take_back(&counts.events, lost);
         // What found the ring full came before this: its numbers are here.

@@ -117,13 +117,13 @@ impl Labels {
     }
 }
 
-/// Whom a record's caller can be compared with, after a restart: half of each label, zero for what
+/// Whom a record's caller can be compared with, after a restart: the mark of each label, zero for what
 /// was not given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Digest {
-    pub(crate) client: u32,
-    pub(crate) network: u32,
-    pub(crate) agent: u32,
+    pub(crate) client: u16,
+    pub(crate) network: u16,
+    pub(crate) agent: u16,
 }
 
 impl Digest {
@@ -132,7 +132,7 @@ impl Digest {
     pub(crate) fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
         let parts = [self.client, self.network, self.agent];
-        for (slot, part) in bytes.chunks_exact_mut(4).zip(parts) {
+        for (slot, part) in bytes.chunks_exact_mut(2).zip(parts) {
             slot.copy_from_slice(&part.to_le_bytes());
         }
         bytes
@@ -141,9 +141,9 @@ impl Digest {
     pub(crate) fn from_bytes(bytes: &[u8; Self::BYTES]) -> Self {
         let part = |at: usize| {
             let bytes = bytes.get(at..).and_then(<[u8]>::first_chunk).copied();
-            u32::from_le_bytes(bytes.unwrap_or_default())
+            u16::from_le_bytes(bytes.unwrap_or_default())
         };
-        Self { client: part(0), network: part(4), agent: part(8) }
+        Self { client: part(0), network: part(2), agent: part(4) }
     }
 }
 
@@ -206,11 +206,11 @@ mod tests {
     use crate::types::{Caller, Key};
 
     #[test]
-    fn half_of_a_half_is_itself() {
-        for hash in [0, 1, 7 << 40, u64::from(u32::MAX), u64::MAX] {
-            let half = Label::new(hash).half();
-            assert!(half != 0);
-            assert_eq!(Label::new(u64::from(half)).half(), half);
+    fn the_mark_of_a_mark_is_itself() {
+        for hash in [0, 1, 7 << 40, u64::from(u16::MAX), u64::MAX] {
+            let mark = Label::new(hash).mark();
+            assert!(mark != 0);
+            assert_eq!(Label::new(u64::from(mark)).mark(), mark);
         }
     }
 
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_digest_is_its_bytes() {
-        let digest = Digest { client: 1, network: 0, agent: u32::MAX };
+        let digest = Digest { client: 1, network: 0, agent: u16::MAX };
         assert_eq!(Digest::from_bytes(&digest.to_bytes()), digest);
         let labels = Labels::new(&[7; 16]);
         let see = |caller| {

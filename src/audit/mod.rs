@@ -6,7 +6,8 @@
 //! | file | what |
 //! | --- | --- |
 //! | `event.rs` | a decision, as the trail keeps it |
-//! | `draft.rs`, `ring.rs` | what a decision hands over, and the way to the audit thread |
+//! | `draft.rs` | what a decision hands over |
+//! | `ring.rs`, `packed.rs` | the way to the audit thread, and drafts as words on it |
 //! | `auditor.rs`, `keeper.rs` | the engine's side of it, and the thread's |
 //! | `label.rs`, `known.rs` | what stands for a text, and whose names are known |
 //! | `shape.rs` | what is seen of a key |
@@ -26,7 +27,13 @@
 
 #![cfg_attr(
     not(test),
-    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::disallowed_types
+    )
 )]
 
 mod auditor;
@@ -43,6 +50,7 @@ mod label;
 #[cfg(feature = "report")]
 pub mod merge;
 mod options;
+mod packed;
 #[cfg(feature = "report")]
 pub mod report;
 mod ring;
@@ -72,5 +80,9 @@ pub(crate) use label::Digest;
 pub use options::{Audit, Privacy};
 #[cfg(all(test, feature = "report"))]
 pub(crate) use trail::RESERVED_TOKENS;
+#[cfg(any(test, fuzzing))]
+pub(crate) use trail::fuzzing as trail_fuzzing;
 pub use trail::{Damage, Gap, Trail, TrailItem};
 pub use verdict::{Classifier, Judgement, Reason, Reasons, Rules, Verdict};
+#[cfg(all(any(test, fuzzing), feature = "report"))]
+pub(crate) use {json::fuzzing as json_fuzzing, sink::fuzzing as sink_fuzzing};

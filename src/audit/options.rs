@@ -129,7 +129,7 @@ impl Audit {
         self
     }
 
-    /// How many events may wait for the audit thread, at about 150 bytes of memory each; what comes
+    /// How many events may wait for the audit thread, at least, at about 150 bytes of memory each; what comes
     /// beyond is dropped. Default: 16,384.
     #[must_use]
     pub fn max_pending(mut self, events: usize) -> Self {

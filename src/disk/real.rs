@@ -4,7 +4,8 @@
 //! - Every call goes through one open handle on the directory: if the path is renamed or another
 //!   filesystem is mounted over it, the store goes on in the directory it locked.
 //! - No symbolic link is followed inside the directory, and nothing but regular files is opened.
-//! - Files are for their owner alone (mode 0600), and so is a directory created here (0700).
+//! - Files are for their owner alone (mode 0600), and so is a directory created here (0700),
+//!   whatever the umask. A directory that exists keeps its mode: it is somebody's choice.
 //!
 //! It retries interrupted calls and short transfers and nothing else. What a failed write or sync
 //! means is for the caller to judge.
@@ -14,9 +15,9 @@
 #[cfg(test)]
 mod tests;
 
-use std::fs::{DirBuilder, File, TryLockError};
+use std::fs::{DirBuilder, File, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -59,7 +60,9 @@ impl RealDisk {
             match DirBuilder::new().mode(DIR_MODE).create(dir) {
                 // Somebody was faster; if it is no directory, opening it says so.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                other => other?,
+                Err(error) => return Err(error),
+                // The umask may have taken more away.
+                Ok(()) => std::fs::set_permissions(dir, Permissions::from_mode(DIR_MODE))?,
             }
             sync_parent(dir)?;
         }
@@ -84,12 +87,23 @@ impl RealDisk {
 
     fn open_file(&self, name: &str, flags: OFlags) -> io::Result<Arc<dyn DiskFile>> {
         name::check(name)?;
-        let file = self.open_at(name, flags)?;
-        if !file.metadata()?.is_file() {
+        Ok(Arc::new(RealFile { file: self.open_regular(name, flags)? }))
+    }
+
+    fn open_regular(&self, name: &str, flags: OFlags) -> io::Result<File> {
+        // A pipe in the place of a file must not keep its opening waiting.
+        let file = self.open_at(name, flags | OFlags::NONBLOCK)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
             let message = format!("{name:?} is not a regular file");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        Ok(Arc::new(RealFile { file }))
+        if flags.contains(OFlags::CREATE) && Mode::from_raw_mode(metadata.mode()) != FILE_MODE {
+            // The umask took more away, or it was there with other rights. A filesystem without
+            // rights of its own may refuse: then those of its mount hold.
+            let _ = rustix::fs::fchmod(&file, FILE_MODE);
+        }
+        Ok(file)
     }
 
     fn open_at(&self, name: &str, flags: OFlags) -> io::Result<File> {
@@ -158,7 +172,7 @@ impl Disk for RealDisk {
     }
 
     fn try_lock(&self) -> io::Result<LockAttempt> {
-        let file = self.open_at(name::LOCK, OFlags::RDWR | OFlags::CREATE)?;
+        let file = self.open_regular(name::LOCK, OFlags::RDWR | OFlags::CREATE)?;
         match file.try_lock() {
             Ok(()) => {
                 note_holder(&file);
@@ -176,8 +190,13 @@ impl Disk for RealDisk {
 
     fn directory(&self, name: &str) -> io::Result<Arc<dyn Disk>> {
         name::check(name)?;
-        match rustix::fs::mkdirat(&self.dir, name, Mode::from_raw_mode(DIR_MODE)) {
-            Ok(()) => self.sync_dir()?,
+        let mode = Mode::from_raw_mode(DIR_MODE);
+        match rustix::fs::mkdirat(&self.dir, name, mode) {
+            Ok(()) => {
+                // The umask may have taken more away.
+                rustix::fs::chmodat(&self.dir, name, mode, AtFlags::empty())?;
+                self.sync_dir()?;
+            }
             Err(rustix::io::Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }

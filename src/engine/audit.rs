@@ -1,7 +1,7 @@
 //! What the engine tells the audit: each decision once, where it is taken.
 //!
 //! What is decided under a key's lock is handed over under it, so that the events of a key have the
-//! order of its decisions; that takes no lock, but once in a sixteenth of the ring, to wake the
+//! order of its decisions; that takes no lock, but once in an eighth of the ring, to wake the
 //! audit thread. What is answered from the disk, with no lock held, is handed over when it is
 //! answered.
 //!

@@ -86,7 +86,7 @@ impl Engine {
     /// does.
     #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn step_commit(&self) -> bool {
-        let lead = self.queue.answer_call() || self.queue.try_lead();
+        let lead = self.queue.try_lead();
         if lead {
             self.lead(false);
         }

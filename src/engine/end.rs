@@ -65,7 +65,7 @@ impl Engine {
         let Some(flight) = shard.flight_of(hash, token) else {
             return Err((lease_lost(), response));
         };
-        if matches!(flight.state, State::Completing { .. }) {
+        if !may_end(flight, kind) {
             return Err((lease_lost(), response));
         }
         let completed = self.complete_flight(flight, response, packed.as_deref())?;
@@ -144,7 +144,7 @@ impl Engine {
         self.check_writable()?;
         let mut shard = self.shard(hash).lock();
         let Some(flight) = shard.flight_of(hash, token) else { return Err(lease_lost()) };
-        if matches!(flight.state, State::Completing { .. }) {
+        if !may_end(flight, kind) {
             return Err(lease_lost());
         }
         self.release_flight(shard, (hash, token), kind)
@@ -379,10 +379,13 @@ impl Engine {
             }
         };
         // The holder, or another who resolves, may have been faster; or the attempt was taken back,
-        // and whoever took it over has been in flight since.
+        // and whoever took it over has been in flight since, if anybody has.
+        let ended = |flight: &Flight| {
+            flight.token == token && matches!(flight.state, State::Completing { .. })
+        };
         resolved.map_err(|error| match error.kind() {
             ErrorKind::LeaseLost => match self.shard(hash).lock().flight(hash, scope, key) {
-                Some(flight) if flight.token != token => its_holder_decides(),
+                Some(flight) if !ended(flight) => its_holder_decides(),
                 _ => nothing_unresolved(),
             },
             _ => error,
@@ -405,6 +408,15 @@ impl Engine {
             }));
         }
         rows
+    }
+}
+
+/// Whether a claim may be ended: not one whose completion is on its way; and nobody resolves an
+/// attempt that is not unresolved any more.
+fn may_end(flight: &Flight, kind: EventKind) -> bool {
+    match kind {
+        EventKind::Resolved => matches!(flight.state, State::Unresolved { .. }),
+        _ => !matches!(flight.state, State::Completing { .. }),
     }
 }
 

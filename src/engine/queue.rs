@@ -216,8 +216,7 @@ impl CommitQueue {
             self.is_waking.store(false, Ordering::SeqCst);
             return true;
         }
-        // A store without threads has called a committer that will not come.
-        let free = !self.is_led() || (!self.has_committer && std::mem::take(&mut state.called));
+        let free = !self.is_led();
         if free {
             self.leading.store(true, Ordering::SeqCst);
         }
@@ -449,9 +448,9 @@ impl CommitQueue {
     }
 
     /// Makes the committer the leader if there is none. It is still to be woken, once the lock is
-    /// let go.
+    /// let go. Without a committer the next who waits leads: it must not find that somebody does.
     fn call_if_idle(&self, state: &mut QueueState) -> bool {
-        let call = !self.is_led() && !self.failed.load(Ordering::SeqCst);
+        let call = self.has_committer && !self.is_led() && !self.failed.load(Ordering::SeqCst);
         if call {
             self.leading.store(true, Ordering::SeqCst);
             state.called = true;
@@ -466,10 +465,9 @@ impl CommitQueue {
         }
     }
 
-    /// Whether the committer was called and has not come: a store without threads leads in its
-    /// place.
-    #[cfg(any(test, feature = "simulation"))]
-    pub(crate) fn answer_call(&self) -> bool {
+    /// Whether the committer was called and has not come; from now on it was not.
+    #[cfg(test)]
+    fn answer_call(&self) -> bool {
         std::mem::take(&mut self.state.lock().called)
     }
 }

@@ -72,14 +72,19 @@ impl Contents {
         entries: impl Iterator<Item = FooterEntry>,
         base: StoreTime,
     ) -> Self {
+        let mut latest = StoreTime(0);
+        let entries = entries.inspect(|entry| latest = latest.max(entry.expires_at(base)));
+        let expiries = Some(histogram(entries, head.data_end, base));
+        // A forged one says less of itself than its entries do, and must not go before they do.
+        let is_less = FooterEntry::rounded(head.latest_expiry, base) < latest;
         Self {
             entries: Vec::new(),
             records: u64::from(head.count),
             data_end: head.data_end,
             highest: head.highest,
             store_time: head.store_time,
-            latest_expiry: head.latest_expiry,
-            expiries: Some(histogram(entries, head.data_end, base)),
+            latest_expiry: if is_less { latest } else { head.latest_expiry },
+            expiries,
         }
     }
 

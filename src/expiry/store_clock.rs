@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::ids::StoreTime;
-use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicI64, AtomicU64, Ordering, fence};
+use crate::sync::atomic::Ordering;
+use crate::sync::ordered::{AtomicI64, AtomicU64, Mutex, fence};
 
 /// When a leap is doubted, and for how long. In milliseconds.
 #[derive(Debug, Clone, Copy)]

@@ -36,6 +36,8 @@ mod canonical;
 mod claimed;
 mod exchange;
 mod fingerprint;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod grpc;
 mod headers;
 mod kept;

@@ -24,9 +24,9 @@ impl Geometry {
         Self { granule_bits: (segment_bytes / GRANULE as u32).trailing_zeros() }
     }
 
-    /// How many segment files can be told apart.
+    /// How many segment files can be told apart and have names.
     pub(crate) fn max_slots(self) -> u32 {
-        1 << (LOCATION_BITS - self.granule_bits).min(24)
+        (1 << (LOCATION_BITS - self.granule_bits).min(24)).min(Slot::COUNT)
     }
 
     pub(crate) const fn pack(self, location: Location) -> u64 {

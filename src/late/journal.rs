@@ -18,7 +18,7 @@ use crc32fast::Hasher;
 
 use super::entry::{ENTRY, LateEntry};
 use crate::disk::{self, Disk, DiskFile};
-use crate::ids::StoreId;
+use crate::ids::{FURTHEST, StoreId};
 use crate::reached;
 
 /// What comes before a record's entries: checksum and count.
@@ -32,7 +32,7 @@ const ENTRIES_A_RECORD: usize = 1 << 16;
 
 /// The number of a journal's file: later ones have higher ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct JournalName(u64);
+pub(crate) struct JournalName(pub(super) u64);
 
 impl JournalName {
     pub(crate) fn file_name(self) -> String {
@@ -41,7 +41,7 @@ impl JournalName {
 
     pub(crate) fn from_file_name(name: &str) -> Option<Self> {
         let number = Self(name.strip_prefix("late-journal-")?.parse().ok()?);
-        (number.file_name() == name).then_some(number)
+        (number.0 < FURTHEST && number.file_name() == name).then_some(number)
     }
 }
 
@@ -229,7 +229,7 @@ impl Journal {
     }
 }
 
-fn checksum(store: StoreId, (name, offset): (JournalName, u64), record: &[u8]) -> u32 {
+pub(super) fn checksum(store: StoreId, (name, offset): (JournalName, u64), record: &[u8]) -> u32 {
     let mut hasher = Hasher::new();
     hasher.update(&store.0);
     hasher.update(&name.0.to_le_bytes());
@@ -238,7 +238,7 @@ fn checksum(store: StoreId, (name, offset): (JournalName, u64), record: &[u8]) -
     hasher.finalize()
 }
 
-fn encode(store: StoreId, place: (JournalName, u64), entries: &[LateEntry]) -> Vec<u8> {
+pub(super) fn encode(store: StoreId, place: (JournalName, u64), entries: &[LateEntry]) -> Vec<u8> {
     let mut record = Vec::with_capacity(RECORD_HEAD + entries.len() * ENTRY);
     record.extend([0; 4]);
     record.extend(u32::try_from(entries.len()).unwrap_or(u32::MAX).to_le_bytes());

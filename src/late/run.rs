@@ -15,7 +15,7 @@ use crc32fast::Hasher;
 use super::entry::{ENTRY, LateEntry, Told};
 use super::fuse::{Fuse, Shape};
 use crate::disk::{self, Disk, DiskFile};
-use crate::ids::{KeyHash, StoreId, StoreTime};
+use crate::ids::{FURTHEST, KeyHash, StoreId, StoreTime};
 use crate::sabotage::{self, Bug};
 
 pub(super) const PAGE: usize = 4096;
@@ -48,7 +48,7 @@ impl RunName {
 
     pub(crate) fn from_file_name(name: &str) -> Option<Self> {
         let number = Self(name.strip_prefix("late-")?.parse().ok()?);
-        (number.file_name() == name).then_some(number)
+        (number.0 < FURTHEST && number.file_name() == name).then_some(number)
     }
 }
 
@@ -79,7 +79,7 @@ pub(crate) enum RunFault {
 }
 
 /// A checksum that holds only for one page of one run of one store.
-fn checksum(store: StoreId, number: RunName, page: u32, bytes: &[u8]) -> u32 {
+pub(super) fn checksum(store: StoreId, number: RunName, page: u32, bytes: &[u8]) -> u32 {
     let mut hasher = Hasher::new();
     hasher.update(&store.0);
     hasher.update(&number.0.to_le_bytes());
@@ -124,7 +124,9 @@ impl RunHead {
             table_checksum: fields.u32()?,
             latest_s: fields.u32()?,
         };
-        (head.store == store && head.number == number && head.from <= number).then_some(head)
+        let most = u64::from(head.pages) * ENTRIES_A_PAGE as u64;
+        let holds = head.from <= number && head.entries <= most;
+        (head.store == store && head.number == number && holds).then_some(head)
     }
 
     /// Where the table starts.

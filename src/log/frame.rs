@@ -33,7 +33,7 @@ const PACKED_COMPLETION: u8 = 7;
 const WITH_CALLER: u8 = 0x80;
 
 /// Bytes of such a digest.
-pub(crate) const CALLER_BYTES: usize = 12;
+pub(crate) const CALLER_BYTES: usize = 6;
 
 const POLICY_MASK: u64 = 3;
 const POLICY_LAST: u8 = 2;

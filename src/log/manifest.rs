@@ -12,7 +12,7 @@ use super::FORMAT_VERSION;
 use super::segment_header::SegmentKind;
 use super::varint::Reader;
 use crate::disk::{self, DirIdentity, Disk};
-use crate::ids::{Nonce, SegmentId, Slot, StoreId, StoreTime, Token};
+use crate::ids::{FURTHEST, Nonce, SegmentId, Slot, StoreId, StoreTime, Token};
 
 /// The manifest's file.
 pub(crate) const MANIFEST_FILE: &str = "MANIFEST";
@@ -222,9 +222,13 @@ impl Manifest {
         let mut slots: Vec<_> = self.segments.iter().map(|segment| segment.slot).collect();
         slots.sort_unstable();
         slots.dedup();
+        let in_reach = |number: u64| number < FURTHEST;
+        let counts = [self.epoch, self.ceiling.0, self.next_segment.0].into_iter().all(in_reach)
+            && slots.last().is_none_or(|slot| slot.0 < Slot::COUNT);
         let size = self.segment_size;
         let size_holds = size.is_power_of_two() && SEGMENT_SIZES.contains(&size);
-        rising && below_next && slots.len() == self.segments.len() && size_holds
+        let is_apart = slots.len() == self.segments.len();
+        rising && below_next && is_apart && counts && size_holds
     }
 }
 

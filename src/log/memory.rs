@@ -1,10 +1,13 @@
 //! A directory in memory, for the tests of this folder: it does as it is told and fails never.
 
+#[cfg(test)]
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use crate::disk::{DirIdentity, Disk, DiskFile, LockAttempt};
+use crate::disk::DiskFile;
+#[cfg(test)]
+use crate::disk::{DirIdentity, Disk, LockAttempt};
 
 #[derive(Debug, Default, Clone)]
 pub(super) struct MemoryFile(pub(super) Arc<Mutex<Vec<u8>>>);
@@ -48,9 +51,11 @@ impl DiskFile for MemoryFile {
     }
 }
 
+#[cfg(test)]
 #[derive(Debug, Default)]
 pub(super) struct MemoryDisk(pub(super) Mutex<BTreeMap<String, MemoryFile>>);
 
+#[cfg(test)]
 impl Disk for MemoryDisk {
     fn describe(&self) -> String {
         "memory".into()

@@ -19,8 +19,10 @@ pub(crate) mod batch;
 pub(crate) mod body;
 pub(crate) mod footer;
 pub(crate) mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub(crate) mod manifest;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod memory;
 pub(crate) mod place;
 #[cfg(test)]

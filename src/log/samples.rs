@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::{Body, ClaimFrame, ClaimState, CompletionFrame, ForgetFrame, Frame, Place};
+use super::{
+    Body, CALLER_BYTES, ClaimFrame, ClaimState, CompletionFrame, ForgetFrame, Frame, Place,
+};
 use crate::ids::{Nonce, StoreTime, Token};
 
 /// Base time of all samples.
@@ -21,7 +23,7 @@ pub(super) struct OwnedFrame {
     state: ClaimState,
     strings: [Vec<u8>; 3],
     fingerprint: [u8; 32],
-    caller: Option<[u8; 12]>,
+    caller: Option<[u8; CALLER_BYTES]>,
     checkpoint: Option<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -89,7 +91,7 @@ pub(super) fn owned_frame() -> impl Strategy<Value = OwnedFrame> {
     ];
     let numbers = (number(), time(), number(), any::<[u32; 2]>());
     let strings = ([string(), string(), string()], prop::option::of((string(), string())));
-    let digests = (any::<[u8; 32]>(), any::<Option<[u8; 12]>>());
+    let digests = (any::<[u8; 32]>(), any::<Option<[u8; CALLER_BYTES]>>());
     (1_u8..=7, numbers, 0_u8..=2, state, strings, digests).prop_map(
         |(kind, numbers, policy, state, (strings, checkpoint), (fingerprint, caller))| OwnedFrame {
             kind,

@@ -2,6 +2,7 @@
 //! claim meets a takeover before or after it, never in between.
 
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use super::clients::play;
@@ -9,8 +10,8 @@ use super::{explore, join_all};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::thread;
 use crate::tests::linear::client::Habits;
-use crate::tests::world::{World, request};
-use crate::{DropPolicy, ErrorKind, Outcome, Store, StoredResponse};
+use crate::tests::world::{World, key, request, scope};
+use crate::{DropPolicy, Entry, ErrorKind, Outcome, Resolution, Store, StoredResponse};
 
 /// Takes the key if nobody has it, and lets it go in one way or another.
 fn hold(store: &Store, held: &AtomicBool, way: usize) {
@@ -78,6 +79,45 @@ fn promise_1_a_takeover_comes_before_or_after_what_the_earlier_holder_does() {
         assert_eq!(completed + u32::from(first.is_ok()), 1, "completed once");
         let error = first.err().map(|error| error.kind());
         assert!(error.is_none_or(|kind| kind == ErrorKind::LeaseLost), "{error:?}");
+    });
+}
+
+/// An attempt becomes unresolved, and its caller, who was never told of it, goes away while
+/// somebody resolves it: what was taken back is not resolved afterwards.
+#[test]
+fn promise_4_an_attempt_that_was_taken_back_is_not_resolved_any_more() {
+    explore("flights, resolving", || {
+        let mut world = World::new();
+        let store = world.open_with_threads(true);
+        let asks = |policy| request("k").lease(Duration::from_secs(1)).on_drop(policy);
+        let first = store.claim(asks(DropPolicy::Hold)).wait().expect("an outcome");
+        world.advance(Duration::from_secs(1));
+        let mut untold = Box::pin(store.claim(asks(DropPolicy::Unresolved)));
+        let polled = untold.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending());
+        world.advance(Duration::from_secs(1));
+        let met = store.claim(request("k")).wait().expect("an outcome");
+        assert!(matches!(met, Outcome::Unresolved(_)), "{met:?}");
+        let since = store.stats().store_time;
+        let going = {
+            let clock = world.clock.clone();
+            thread::spawn(move || {
+                drop(untold);
+                clock.advance(Duration::from_millis(1));
+            })
+        };
+        let (scope, key) = (scope("acct"), key("k"));
+        let response = StoredResponse::new("an operator's");
+        let resolved = store.resolve(&scope, &key, Resolution::Completed(response)).wait();
+        join_all([going]);
+        match (resolved, store.get(&scope, &key).wait().expect("a look")) {
+            (Ok(()), Some(Entry::Completed(record))) => assert_eq!(record.completed_at(), since),
+            (Err(error), Some(Entry::InFlight { .. })) => {
+                assert_eq!(error.kind(), ErrorKind::InFlight);
+            }
+            other => panic!("{other:?}"),
+        }
+        drop(first);
     });
 }
 

@@ -12,7 +12,7 @@ use crate::{Options, Outcome, Store};
 /// The log moves on to its next segment, and what it left is sealed.
 fn roll(store: &Store) {
     let engine = store.engine();
-    engine.with_writer(|writer| writer.roll_with(0, &[], engine)).expect("moved on");
+    engine.with_writer(|writer| writer.roll_with(0, &[], &**engine)).expect("moved on");
     store.step_upkeep();
 }
 

@@ -161,7 +161,9 @@ fn promise_8_who_waits_for_a_claim_wakes_when_the_disk_fails() {
         });
         chaos.fail_after(pick(2));
         let told = store.claim(request("other")).wait();
-        assert_eq!(told.expect_err("its batch failed").kind(), ErrorKind::OutcomeUnknown);
+        let kind = told.expect_err("the disk failed").kind();
+        // Upkeep may have met the failure first.
+        assert!([ErrorKind::OutcomeUnknown, ErrorKind::Poisoned].contains(&kind), "{kind:?}");
         join_all(waiting);
     });
 }

@@ -212,7 +212,7 @@ impl Client {
         let lease_ms = self.world.dice.pick(&[1, 5_000, 100_000], 1000);
         let heard = self.hear(key, Call::Extend { token, lease_ms });
         let told = claim.extend(Duration::from_millis(lease_ms));
-        let came = told.as_ref().map_err(Error::kind).copied();
+        let came = told.as_ref().copied().map_err(Error::kind);
         self.world.tell_ledger_of_end(key, &[], Some(token), came);
         heard.told(answer::done(&told));
         let times = self.world.times(&self.store);

@@ -47,6 +47,9 @@ pub(crate) fn play(
         drop(reached::take());
         let world = World::new(profile, traced);
         world.only_histories.set(simulation.only_histories);
+        if let Some(tape) = &simulation.tape {
+            world.dice.set_tape(tape);
+        }
         let played = within(&world, || catch_unwind(AssertUnwindSafe(|| world.play(seed, turn))));
         if let Err(panic) = played {
             let said = panic.downcast_ref::<String>().map(String::as_str);
@@ -74,7 +77,8 @@ impl World {
             if self.is_broken() || self.store().is_none() {
                 return;
             }
-            if self.coverage.borrow().count("clients") >= self.profile.operations {
+            let clients = self.coverage.borrow().count("clients");
+            if clients >= self.profile.operations || self.dice.is_tape_over() {
                 break;
             }
             match turn(step) {

@@ -39,6 +39,8 @@ pub struct Simulation {
     pub(super) kept: Option<Steps>,
     /// Whether the checker of histories is the only judge.
     pub(super) only_histories: bool,
+    /// What the dice roll first, if it is not for the seed to say; when it is over the run ends.
+    pub(super) tape: Option<Vec<u8>>,
     /// Whether it is played without an audit trail, which changes nothing if the trail is calm.
     pub(super) without_trail: bool,
 }
@@ -53,6 +55,7 @@ impl Simulation {
             bug: None,
             kept: None,
             only_histories: false,
+            tape: None,
             without_trail: false,
         }
     }
@@ -82,6 +85,13 @@ impl Simulation {
     #[cfg(test)]
     pub(super) fn judged_by_histories(mut self) -> Self {
         self.only_histories = true;
+        self
+    }
+
+    /// Lets bytes decide what happens, in the kind of run that the seed draws.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn led_by(mut self, tape: &[u8]) -> Self {
+        self.tape = Some(tape.to_vec());
         self
     }
 

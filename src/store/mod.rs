@@ -6,6 +6,8 @@
 //!
 //! Left to others: every decision ([`crate::engine`]).
 
+#![cfg_attr(not(test), deny(clippy::disallowed_types))]
+
 mod call;
 mod claim;
 mod claim_call;

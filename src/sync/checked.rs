@@ -21,8 +21,6 @@ pub(crate) mod thread {
     };
 }
 
-pub(crate) use shuttle::thread_local;
-
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);
 

@@ -8,7 +8,7 @@ use super::world::{HALF_HOUR, World, claim, execute, fill_segment, key, scope, s
 use crate::simulation::{CallKind, Disk as _, Environment, Fault, Survival};
 use crate::{Options, Store};
 
-fn is_late(store: &Store, name: &str) -> bool {
+pub(super) fn is_late(store: &Store, name: &str) -> bool {
     let claim = claim(store, name);
     let late = claim.late_retry();
     claim.release().wait().expect("released");
@@ -20,7 +20,7 @@ fn forget(store: &Store, name: &str) {
 }
 
 /// Keys that fill a segment with small records, and have expired.
-fn expired(world: &World, store: &Store, name: &str, keys: u64) {
+pub(super) fn expired(world: &World, store: &Store, name: &str, keys: u64) {
     for number in 0..keys {
         execute(store, &format!("{name}-{number}"), "answer");
     }

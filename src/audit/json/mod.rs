@@ -9,6 +9,8 @@
 //!
 //! Left to others: where lines go and come from, and how long one may be.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod line;
 mod other;
 #[cfg(test)]

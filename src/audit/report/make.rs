@@ -94,7 +94,7 @@ impl Summary {
 
     fn rates(&self, totals: &Totals, window: Window) -> Rates {
         // A rate over less than a second would be one of chance.
-        let seconds = (window.to_ms - window.from_ms).max(1000) as f64 / 1000.0;
+        let seconds = (window.to_ms.saturating_sub(window.from_ms)).max(1000) as f64 / 1000.0;
         let part = |count: u64| ratio(count, totals.requests);
         let of = |verdict| part(self.verdicts.of(verdict));
         Rates {
@@ -135,7 +135,7 @@ impl Summary {
     }
 
     fn client_reports(&self, window: Window) -> Vec<ClientReport> {
-        let window_ms = window.to_ms - window.from_ms;
+        let window_ms = window.to_ms.saturating_sub(window.from_ms);
         let report = |(client, figures): (Hex, &ClientFigures)| ClientReport {
             client: known(client),
             name: self.name(client),

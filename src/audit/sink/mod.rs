@@ -15,6 +15,8 @@
 
 mod cursor;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 #[cfg(feature = "nats")]
 pub(in crate::audit) mod nats;
 mod shipper;

@@ -111,7 +111,7 @@ pub(crate) fn seal_end(sequence: u64, labels: usize, at: Place, out: &mut Vec<u8
     });
 }
 
-fn seal(out: &mut Vec<u8>, at: Place, flags: u8, fill: impl FnOnce(&mut Vec<u8>)) {
+pub(super) fn seal(out: &mut Vec<u8>, at: Place, flags: u8, fill: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(&[0; BLOCK_HEADER]);
     fill(out);

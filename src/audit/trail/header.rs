@@ -4,7 +4,7 @@
 //! Left to others: what follows it ([`super::block`]).
 
 use crate::audit::EventId;
-use crate::ids::{Nonce, StoreId, StoreTime};
+use crate::ids::{FURTHEST, Nonce, StoreId, StoreTime};
 use crate::log::{Place, Reader};
 
 const MAGIC: [u8; 8] = *b"ONCETRL1";
@@ -105,7 +105,7 @@ pub(crate) fn number_of(name: &str) -> Option<u64> {
     let digits = name.strip_prefix(PREFIX)?;
     let named = digits.len() >= DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
     let number = named.then(|| digits.parse().ok()).flatten()?;
-    (file_name(number) == name).then_some(number)
+    (number < FURTHEST && file_name(number) == name).then_some(number)
 }
 
 #[cfg(test)]
@@ -152,7 +152,8 @@ mod tests {
     fn names_are_numbers() {
         assert_eq!(file_name(7), "trail-0000000007");
         assert_eq!(number_of(&file_name(7)), Some(7));
-        assert_eq!(number_of(&file_name(u64::MAX)), Some(u64::MAX));
+        assert_eq!(number_of(&file_name(FURTHEST - 1)), Some(FURTHEST - 1));
+        assert_eq!(number_of(&file_name(FURTHEST)), None, "the next ones could not be counted");
         for other in ["trail-7", "trail-00000000007", "trail-000000000x", "segment-00001", ""] {
             assert_eq!(number_of(other), None, "{other}");
         }

@@ -15,6 +15,8 @@ mod block;
 mod code;
 mod cursor;
 mod dictionary;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod header;
 mod reader;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Who asked, compared with who had asked before.
 //!
-//! Parts are kept as 32 bits of their labels: what is taken for the same wrongly is one in four
-//! thousand million.
+//! Parts are kept as the marks of their labels, which is all that is known of some: what is taken
+//! for the same wrongly is one in 65,536.
 
 use super::reason::{Reason, Reasons};
 use super::rules::Rules;
@@ -10,20 +10,20 @@ use crate::audit::{Context, Label};
 /// The parts of a [`Context`] that are compared; zero is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Party {
-    client: u32,
-    network: u32,
-    agent: u32,
+    client: u16,
+    network: u16,
+    agent: u16,
 }
 
 impl Party {
     pub(super) const NONE: Self = Self { client: 0, network: 0, agent: 0 };
 
     pub(super) fn of(context: &Context) -> Self {
-        let half = |label: Option<Label>| label.map_or(0, Label::half);
+        let mark = |label: Option<Label>| label.map_or(0, Label::mark);
         Self {
-            client: half(context.client),
-            network: half(context.network),
-            agent: half(context.agent),
+            client: mark(context.client),
+            network: mark(context.network),
+            agent: mark(context.agent),
         }
     }
 }
@@ -46,7 +46,7 @@ enum Part {
 impl Part {
     /// A part that the holder gave and the caller does not is another one: the same program would
     /// have given it again.
-    fn of(caller: u32, holder: u32, last: u32) -> Self {
+    fn of(caller: u16, holder: u16, last: u16) -> Self {
         if holder == 0 && last == 0 {
             Self::Unknown
         } else if caller == holder || (caller != 0 && caller == last) {

@@ -1,6 +1,6 @@
 //! The real disk on the filesystem of temporary files.
 
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 
 use super::*;
 
@@ -99,6 +99,63 @@ fn links_and_directories_are_not_opened() {
     assert_eq!(names, ["link", "target"]);
     std::fs::create_dir(dir.path().join("sub")).expect("created");
     assert!(disk.open_read_only("sub").is_err());
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for() {
+    let (dir, disk) = scratch();
+    for name in ["pipe", "LOCK"] {
+        let made = std::process::Command::new("mkfifo").arg(dir.path().join(name)).status();
+        assert!(made.expect("mkfifo runs").success());
+    }
+    for opened in [disk.open("pipe"), disk.open_read_only("pipe"), disk.create("pipe")] {
+        assert!(opened.is_err());
+    }
+    assert!(disk.try_lock().is_err());
+}
+
+#[test]
+fn links_in_the_place_of_the_lock_or_a_directory_are_not_followed() {
+    let (dir, disk) = scratch();
+    let (elsewhere, _) = scratch();
+    std::fs::write(elsewhere.path().join("file"), "mine").expect("written");
+    symlink(elsewhere.path().join("file"), dir.path().join("LOCK")).expect("linked");
+    symlink(elsewhere.path(), dir.path().join("sub")).expect("linked");
+    assert!(disk.try_lock().is_err());
+    assert!(disk.directory("sub").is_err());
+    let text = std::fs::read_to_string(elsewhere.path().join("file")).expect("read");
+    assert_eq!(text, "mine");
+    assert_eq!(std::fs::read_dir(elsewhere.path()).expect("listed").count(), 1);
+}
+
+#[test]
+fn what_is_created_is_private_also_where_it_was_not_before() {
+    let (dir, disk) = scratch();
+    let path = dir.path().join("f");
+    for before in [0o666, 0o640, 0o644] {
+        std::fs::write(&path, "x").expect("written");
+        std::fs::set_permissions(&path, Permissions::from_mode(before)).expect("set");
+        // What is only opened keeps its rights: they are somebody's choice.
+        disk.open_read_only("f").expect("opens");
+        assert_eq!(mode(&path), before);
+        disk.create("f").expect("created");
+        assert_eq!(mode(&path), 0o600);
+        std::fs::remove_file(&path).expect("removed");
+    }
+    let made = disk.directory("sub").expect("made");
+    assert_eq!(mode(&dir.path().join("sub")), 0o700);
+    made.create("g").expect("created");
+    assert_eq!(mode(&dir.path().join("sub/g")), 0o600);
+}
+
+#[test]
+fn a_directory_that_exists_keeps_its_mode() {
+    let (dir, _) = scratch();
+    let path = dir.path().join("wide");
+    std::fs::create_dir(&path).expect("created");
+    std::fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("set");
+    RealDisk::create(&path).expect("opened");
+    assert_eq!(mode(&path), 0o755);
 }
 
 #[test]

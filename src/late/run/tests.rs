@@ -103,7 +103,7 @@ fn a_run_of_another_store_or_under_another_name_is_not_believed() {
 
 #[test]
 fn names_read_back_and_no_other_name_is_one() {
-    for number in [0, 1, 9_999_999_999, u64::MAX] {
+    for number in [0, 1, 9_999_999_999, (1 << 63) - 1] {
         let name = RunName(number).file_name();
         assert_eq!(RunName::from_file_name(&name), Some(RunName(number)));
     }

@@ -194,10 +194,10 @@ proptest! {
             segment_size: 1 << size_log,
             owner_pid,
             clean,
-            epoch: numbers[1],
-            ceiling: Token(numbers[2]),
+            epoch: numbers[1] % FURTHEST,
+            ceiling: Token(numbers[2] % FURTHEST),
             store_time: StoreTime(numbers[3]),
-            next_segment: SegmentId(u64::MAX),
+            next_segment: SegmentId(FURTHEST - 1),
             identity: DirIdentity { device: numbers[4], inode: numbers[5] },
             segments,
         };

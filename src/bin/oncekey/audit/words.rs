@@ -109,11 +109,11 @@ pub(crate) fn name(trail: &Trail, label: Label) -> String {
     trail.name(label).map_or_else(|| nameless(label), |name| escape(&name))
 }
 
-/// What stands for a label without a name: half of it, which is all there is of a holder that was
-/// another.
+/// What stands for a label without a name: half of it, or its mark, which is all there is of a
+/// holder that was another.
 pub(crate) fn nameless(label: Label) -> String {
     let hash = label.get();
-    format!("#{:08x}", if hash >> 32 == 0 { hash } else { hash >> 32 })
+    if hash >> 16 == 0 { format!("#{hash:04x}") } else { format!("#{:08x}", hash >> 32) }
 }
 
 /// Who it was, as far as it is known.

@@ -7,6 +7,8 @@ mod admin;
 mod args;
 mod choices;
 mod front;
+#[cfg(any(test, fuzzing))]
+mod fuzzing;
 mod hop;
 mod listener;
 mod lookup;

@@ -45,7 +45,7 @@ fn encode(said: Said, number: u64, out: &mut Vec<u8>) {
             scope,
             key,
             fingerprint,
-            caller: number.is_multiple_of(2).then_some([said.key; 12]),
+            caller: number.is_multiple_of(2).then_some([said.key; 6]),
             checkpoint: None,
         }),
         3..=4 => Frame::Completion(CompletionFrame {

@@ -49,12 +49,17 @@ impl Baseline {
             }
             _ => fs::read(path).doing(doing())?,
         };
-        let baseline: Self = serde_json::from_slice(&bytes).doing(doing())?;
+        Self::parse(&bytes, doing).map(Some)
+    }
+
+    /// Reads what [`save`](Self::save) wrote.
+    pub(super) fn parse(bytes: &[u8], doing: impl Fn() -> String) -> Result<Self> {
+        let baseline: Self = serde_json::from_slice(bytes).doing(doing())?;
         if baseline.format != FORMAT {
             let format = baseline.format;
             return Err(Failure::new(format!("{}: a newer oncekey wrote it ({format})", doing())));
         }
-        Ok(Some(baseline))
+        Ok(baseline)
     }
 
     /// Writes it whole or not at all.

@@ -2,6 +2,8 @@
 
 mod allowed;
 mod baseline;
+#[cfg(any(test, fuzzing))]
+mod fuzzing;
 mod outcome;
 mod rule;
 mod rules_file;

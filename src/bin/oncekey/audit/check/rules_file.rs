@@ -33,7 +33,15 @@ struct Entry {
 pub(super) fn read(path: &Path) -> Result<(Vec<Rule>, Option<Allowed>)> {
     let doing = || format!("reading the rules in {}", path.display());
     let text = fs::read_to_string(path).doing(doing())?;
-    let file: File = toml::from_str(&text).doing(doing())?;
+    parse(&text, doing)
+}
+
+/// Reads the text of such a file.
+pub(super) fn parse(
+    text: &str,
+    doing: impl Fn() -> String,
+) -> Result<(Vec<Rule>, Option<Allowed>)> {
+    let file: File = toml::from_str(text).doing(doing())?;
     let wrong = |why: String| Failure::new(format!("{}: {why}", doing()));
     let listed = file.fail_on.iter().map(|text| Rule::parse(text));
     let entries = file

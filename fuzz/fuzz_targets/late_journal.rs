@@ -1,0 +1,4 @@
+//! The journal of expired keys.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| oncekey::fuzzing::late_journal(data));

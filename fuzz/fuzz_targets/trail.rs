@@ -1,0 +1,4 @@
+//! An audit trail.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| oncekey::fuzzing::trail(data));

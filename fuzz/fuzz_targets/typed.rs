@@ -1,0 +1,4 @@
+//! Typed payloads.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| oncekey::fuzzing::typed(data));
