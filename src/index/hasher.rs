@@ -46,8 +46,8 @@ impl KeyHasher {
         }
     }
 
-    /// Whether hashes keep all of their bits, or nearly all: those that a test cut short tell no keys
-    /// apart.
+    /// Whether hashes keep all of their bits, or nearly all: those that a test cut short tell no
+    /// keys apart.
     #[cfg_attr(
         not(any(test, feature = "simulation")),
         allow(clippy::unused_self, reason = "they do")
