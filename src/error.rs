@@ -138,6 +138,11 @@ impl Error {
         matches!(self.kind(), ErrorKind::DiskFull | ErrorKind::LimitExceeded)
     }
 
+    /// Whether the filesystem has no room, rather than the store no leave to take more of it.
+    pub(crate) fn is_full_disk(&self) -> bool {
+        self.kind() == ErrorKind::DiskFull && self.inner.source.is_some()
+    }
+
     /// The same story under another kind.
     pub(crate) fn with_kind(&self, kind: ErrorKind, prefix: &str) -> Self {
         Self::new(kind, format!("{prefix}: {self}"))

@@ -4,7 +4,7 @@
 //! the thread is woken once an eighth of the ring is full, and looks by itself in every window.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::draft::{Draft, RareTexts, Seen, Texts};
@@ -39,6 +39,8 @@ struct Live {
     is_plain: bool,
     /// Whether keys are to have the hashes that other stores give them, too.
     is_shared: bool,
+    /// Whether the store is short of room on the disk, which it must have to itself.
+    makes_way: AtomicBool,
     wake: Wake,
     counts: Counts,
     write_every: Duration,
@@ -107,6 +109,7 @@ impl Auditor {
                 guard: settings.guard.as_ref().map(|guard| Guard::new(guard, ground.boot)),
                 is_plain: settings.privacy == Privacy::Plain,
                 is_shared: settings.secret.is_some(),
+                makes_way: AtomicBool::new(false),
                 wake: Wake::default(),
                 counts: Counts::default(),
                 write_every: settings.write_every,
@@ -223,6 +226,14 @@ impl Auditor {
         self.live.as_ref().map(|live| live.keeper.lock().boot())
     }
 
+    /// Says whether the disk is full. Then no more is taken in: what the store gives up for itself
+    /// must not go to the trail (promise 8).
+    pub(crate) fn make_way(&self, makes_way: bool) {
+        if let Some(live) = &self.live {
+            live.makes_way.store(makes_way, Ordering::Relaxed);
+        }
+    }
+
     /// Ends the thread.
     pub(crate) fn stop(&self) {
         if let Some(live) = &self.live {
@@ -260,6 +271,8 @@ impl Live {
             self.ring.come();
         }
         let mut keeper = self.keeper.lock();
+        let makes_way = self.makes_way.load(Ordering::Relaxed);
+        let writes = if makes_way { Writes::Rest } else { writes };
         let now_ms = time.monotonic_ms();
         keeper.round((&self.ring, &self.known), &self.counts, now_ms, writes);
         if slip::is_on(Slip::LateCome) {

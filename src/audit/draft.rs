@@ -131,8 +131,8 @@ impl Draft {
     }
 }
 
-/// The holder that only the mark of each label is known of: where that is as in the context of whoever
-/// asked, it is theirs; else a label that is nobody's.
+/// The holder that only the mark of each label is known of: where that is as in the context of
+/// whoever asked, it is theirs; else a label that is nobody's.
 fn resembling(digest: Digest, asked: &Context) -> Context {
     let part = |mark: u16, asked: Option<Label>| match asked {
         _ if mark == 0 => None,

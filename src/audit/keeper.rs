@@ -40,6 +40,9 @@ pub(crate) enum Writes {
     All,
     /// All of it if the window is over; else no more than is worth a write.
     WhenDue,
+    /// What was taken before, and no more: what is taken now is lost, since the store needs what
+    /// room there is.
+    Rest,
 }
 
 impl Counts {
@@ -91,7 +94,7 @@ impl Keeper {
         now_ms: u64,
         writes: Writes,
     ) {
-        self.take((ring, known), counts, now_ms);
+        self.take((ring, known), counts, now_ms, writes);
         let is_over = |since_ms: u64, window: Duration| {
             u128::from(now_ms.saturating_sub(since_ms)) >= window.as_millis()
         };
@@ -129,7 +132,7 @@ impl Keeper {
         time: &StoreClock,
     ) {
         let now_ms = time.monotonic_ms();
-        self.take((ring, known), counts, now_ms);
+        self.take((ring, known), counts, now_ms, Writes::All);
         let sequence = self.sequence;
         let Some(writer) = &mut self.writer else { return };
         let done = writer.end(sequence, time.latest());
@@ -148,8 +151,14 @@ impl Keeper {
         }
     }
 
-    fn take(&mut self, (ring, known): (&Ring, &Known), counts: &Counts, now_ms: u64) {
-        let resting = now_ms < self.rest_until_ms;
+    fn take(
+        &mut self,
+        (ring, known): (&Ring, &Known),
+        counts: &Counts,
+        now_ms: u64,
+        writes: Writes,
+    ) {
+        let resting = now_ms < self.rest_until_ms || writes == Writes::Rest;
         let (mut taken, mut lost) = (0, 0);
         ring.take(|draft| {
             if sabotage::is_on(Bug::NumberedTwice) && sabotage::is_seventh() {

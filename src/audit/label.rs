@@ -117,8 +117,8 @@ impl Labels {
     }
 }
 
-/// Whom a record's caller can be compared with, after a restart: the mark of each label, zero for what
-/// was not given.
+/// Whom a record's caller can be compared with, after a restart: the mark of each label, zero for
+/// what was not given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Digest {
     pub(crate) client: u16,

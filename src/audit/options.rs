@@ -129,8 +129,8 @@ impl Audit {
         self
     }
 
-    /// How many events may wait for the audit thread, at least, at about 150 bytes of memory each; what comes
-    /// beyond is dropped. Default: 16,384.
+    /// How many events may wait for the audit thread, at about 150 bytes of memory each; there may
+    /// be room for twice as many. What comes beyond is dropped. Default: 16,384.
     #[must_use]
     pub fn max_pending(mut self, events: usize) -> Self {
         self.max_pending = events;

@@ -1,17 +1,18 @@
 //! The ring between those who decide and the audit thread.
 //!
-//! It is made of chunks of lines, each line one of the processor's cache. Drafts are appended to the
-//! chunk that is current; whoever finds it full makes a free one current in its place, and the audit
-//! thread frees chunks when it has read them. The lowest free chunk is taken, so that the few in use
-//! are the same ones again and again, and stay in the processor's cache: most of what handing over
-//! costs is the memory that it touches.
+//! It is made of chunks of lines, each line one of the processor's cache. Drafts are appended to
+//! the chunk that is current; whoever finds it full makes a free one current in its place, and the
+//! audit thread frees chunks when it has read them. The lowest free chunk is taken, so that the few
+//! in use are the same ones again and again, and stay in the processor's cache: most of what
+//! handing over costs is the memory that it touches.
 //!
 //! Invariants:
 //! - It is bounded, and its memory is all there from the start; handing over neither waits nor
 //!   allocates nor takes a lock that anybody else can have; what finds no chunk free is dropped and
 //!   counted.
-//! - Drafts keep the order in which they were handed over, so events that one key's lock orders stay
-//!   ordered. A chunk numbers its lives: what was reserved in one is never taken for another's.
+//! - Drafts keep the order in which they were handed over, so events that one key's lock orders
+//!   stay ordered. A chunk numbers its lives: what was reserved in one is never taken for
+//!   another's.
 //! - A line's first word is zero until the draft in it is whole, and again once it was read.
 //!
 //! Numbers are given where the ring is emptied, by the one thread that does it: a number that is
@@ -448,7 +449,7 @@ mod tests {
                 if ring.dropped() == dropped {
                     waiting.push_back((number, has_text));
                 } else {
-                    prop_assert!(waiting.len() >= capacity, "dropped with {} waiting", waiting.len());
+                    prop_assert!(waiting.len() >= capacity, "with {} waiting", waiting.len());
                 }
             }
         }

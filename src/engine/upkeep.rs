@@ -184,11 +184,13 @@ impl Engine {
         if self.next.lock().prepared.is_none() {
             match self.prepare() {
                 Ok(()) => {
+                    self.audit.make_way(false);
                     if self.shortage.end() {
                         events::disk_full_ends(self.store_id);
                     }
                 }
                 Err(error) if error.is_shortage() => {
+                    self.audit.make_way(error.is_full_disk());
                     if self.shortage.begin(error.clone()) {
                         events::disk_full_begins(self.store_id, &error);
                     }

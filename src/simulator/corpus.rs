@@ -35,8 +35,8 @@ const TOLD_LATER: &str =
     "the trail told that the disk had failed in an earlier life; the model had forgotten";
 const FIRST_SYNC: &str =
     "the model took a turn before the first event for a sync, from which the window counts";
-const CONFIRMED: &str = "an expired key was forgotten as its window was over, and a crash took back \
-                         that the leap was confirmed; the model had not allowed it";
+const CONFIRMED: &str = "a key was forgotten as its window was over, and a crash took back that \
+                         the leap was confirmed; the model had not allowed it";
 const UNSYNCED_END: &str = "the end of a trail whose disk failed went with a power cut after the \
                             store was closed; the model had not allowed it";
 

@@ -10,7 +10,7 @@ use super::world::{
 };
 use crate::audit::{Audit, Classifier, Event, EventKind, Privacy, Rules, Trail, TrailItem};
 use crate::backend::OwnerId;
-use crate::simulation::{Fault, SimDisk, Survival};
+use crate::simulation::{Disk, Fault, SimDisk, Survival};
 use crate::{
     Caller, Difference, DropPolicy, ErrorKind, Options, Outcome, Resolution, Store, StoredResponse,
 };
@@ -401,6 +401,53 @@ fn promise_9_what_a_full_ring_drops_is_counted_and_a_gap() {
     assert_eq!(told.len(), kept + 3);
     let gap = &told[kept];
     assert!(matches!(gap, TrailItem::Gap(gap) if gap.lost == Some(dropped)), "{gap:?}");
+}
+
+/// The store gives up a spare file for what cannot wait: that room must not go to the trail.
+#[test]
+fn promise_8_a_trail_makes_way_for_a_store_whose_disk_is_full() {
+    let mut audited = Audited::with(Options::new().segment_bytes(1 << 16).audit(Audit::new()));
+    let store = audited.open();
+    execute(&store, "before", "done");
+    store.step_audit();
+    let files = audited.world.disk.list().expect("a list");
+    let used: usize =
+        files.iter().map(|name| audited.world.disk.file(name).expect("a file").len()).sum();
+    audited.world.disk.set_capacity(used as u64);
+    let mut refused = 0;
+    for number in 0..2000 {
+        store.step_upkeep();
+        let request = request(&format!("full-{number}"));
+        match store.claim(request).wait() {
+            Ok(Outcome::Claimed(claim)) => {
+                claim.complete(StoredResponse::new("done")).wait().expect("completed");
+            }
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::DiskFull);
+                refused += 1;
+            }
+        }
+        if refused > 3 {
+            break;
+        }
+    }
+    assert!(refused > 3 && store.stats().short_of_room);
+    let before = store.stats();
+    store.step_audit();
+    let full = store.stats();
+    assert_eq!(full.audit_bytes, before.audit_bytes, "nothing is written");
+    assert!(full.audit_dropped > before.audit_dropped, "and what is not is counted");
+    audited.world.disk.set_capacity(u64::MAX);
+    store.step_upkeep();
+    assert!(!store.stats().short_of_room);
+    execute(&store, "after", "done");
+    store.step_audit();
+    let told: Vec<_> = audited.reader().map(|item| item.expect("read")).collect();
+    let gap = &told[2];
+    let dropped = full.audit_dropped;
+    assert!(matches!(gap, TrailItem::Gap(gap) if gap.lost == Some(dropped)), "{gap:?}");
+    assert_eq!(told.len(), 5);
 }
 
 #[test]

@@ -167,10 +167,20 @@ fn dropped_events_make_the_answer_unknown() {
     let slow = Audit::new().max_pending(2).write_every(Duration::from_secs(60));
     let (store, path) = create(dir.path(), slow);
     claim(&store, "a").release().wait().expect("released");
-    for key in 0..40 {
-        execute(&store, &format!("k{key}"));
+    // What many decide at once does not fit the ring.
+    for round in 0..1000 {
+        std::thread::scope(|scope| {
+            for thread in 0..32 {
+                let store = &store;
+                scope.spawn(move || execute(store, &format!("k{round}-{thread}")));
+            }
+        });
+        if store.stats().audit_dropped > 0 {
+            break;
+        }
     }
     assert!(store.stats().audit_dropped > 0);
+    execute(&store, "k39");
     close(store);
     let (found, code) = finding(text(&path), "k39", &[]);
     assert!(code == 1 || found == "once", "{found}");

@@ -14,9 +14,9 @@
     reason = "the file is no file of the store's: it lies wherever its reader wants it"
 )]
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{Message, Sink};
@@ -53,9 +53,14 @@ impl FileSink {
                 path.display()
             )));
         }
+        let is_new = !path.exists();
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = file.open(path).map_err(failed)?;
+        if is_new {
+            // Whatever the umask has taken away.
+            file.set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
+        }
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

@@ -61,12 +61,13 @@ fn without_borders(summary: &Summary) -> serde_json::Value {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
+    /// So few that all clients are kept: who goes into the rest depends on who is there.
     #[test]
     fn merging_is_commutative_and_associative(
         seed in 0_u64..1000,
-        cuts in (0_usize..3000, 0_usize..3000),
+        cuts in (0_usize..800, 0_usize..800),
     ) {
-        let events = judged(seed, 3000);
+        let events = judged(seed, 800);
         let (low, high) = (cuts.0.min(cuts.1), cuts.0.max(cuts.1));
         let a = of(&events[..low], 1);
         let b = of(&events[low..high], 1);
@@ -74,6 +75,7 @@ proptest! {
         let left = sum(&[&sum(&[&a, &b]), &c]);
         let right = sum(&[&a, &sum(&[&b, &c])]);
         let turned = sum(&[&c, &b, &a]);
+        prop_assert_eq!(left.clients.folded(), 0);
         prop_assert!(left == right);
         prop_assert!(left == turned);
         let options = ReportOptions::new();
