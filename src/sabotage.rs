@@ -51,7 +51,8 @@ pub enum Bug {
     LostInGrowth,
     /// A record that compaction moves is filed as if it expired with the first that it moves with.
     ShortClass,
-    /// Compaction points the index to its copy also where the key has a newer record by then.
+    /// Compaction looks neither before nor after it copies a record whether that is still the
+    /// key's newest, and points the index to the copy.
     BlindRewrite,
     /// What is remembered of a key that was forgotten is told all the same.
     ForgottenIsLate,

@@ -33,10 +33,14 @@ const STILL_FULL: &str =
     "the trail's disk was still full in the next life; the model had forgotten";
 const TOLD_LATER: &str =
     "the trail told that the disk had failed in an earlier life; the model had forgotten";
+const FIRST_SYNC: &str =
+    "the model took a turn before the first event for a sync, from which the window counts";
+const CONFIRMED: &str = "a key was forgotten as its window was over, and a crash took back that \
+                         the leap was confirmed; the model had not allowed it";
 const UNSYNCED_END: &str = "the end of a trail whose disk failed went with a power cut after the \
                             store was closed; the model had not allowed it";
 
-pub(super) const CORPUS: [(u64, Length, &str); 33] = [
+pub(super) const CORPUS: [(u64, Length, &str); 35] = [
     (36, Length::Short, EXPIRED),
     (155, Length::Short, AHEAD),
     (678, Length::Short, EXPIRED),
@@ -70,4 +74,6 @@ pub(super) const CORPUS: [(u64, Length, &str); 33] = [
     (100_357, Length::Short, UNSYNCED_END),
     (101_313, Length::Short, UNSYNCED_END),
     (102_780, Length::Short, UNSYNCED_END),
+    (5_002_797, Length::Short, FIRST_SYNC),
+    (5_019_300, Length::Short, CONFIRMED),
 ];

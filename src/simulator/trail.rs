@@ -332,6 +332,7 @@ impl World {
             |since: &Cell<u64>, window_ms| now_ms.saturating_sub(since.get()) >= window_ms;
         let writes = !is_called || is_over(&trail.written_at_ms, trail.profile.write_every_ms);
         let syncs = writes && is_over(&trail.synced_at_ms, trail.profile.sync_every_ms);
+        self.say(|| format!("the audit thread's turn: it writes: {writes}, it syncs: {syncs}"));
         match is_called {
             true => store.step_audit_called(),
             false => store.step_audit(),
@@ -350,11 +351,13 @@ impl World {
                 return self.break_promise("the trail fails without a cause".into());
             }
         }
+        // Before the first event there is nothing to sync, and that is not called a sync.
+        let synced = syncs && after.events > 0;
         if writes {
             trail.written_at_ms.set(now_ms);
-            trail.ledger.borrow_mut().written(after.events, syncs);
+            trail.ledger.borrow_mut().written(after.events, synced);
         }
-        if syncs {
+        if synced {
             trail.synced_at_ms.set(now_ms);
         }
     }

@@ -26,6 +26,7 @@ impl Model {
         times: Times,
         said: &Said,
     ) -> Verdict<u64> {
+        self.see(times);
         match said {
             Said::Claimed { token, attempt, checkpoint, late } => {
                 self.check_claimed(ask, times, (*attempt, *checkpoint, *late))?;
@@ -167,14 +168,16 @@ impl Model {
     }
 
     /// Whether a key is remembered to have expired, for certain: a disk that fails may forget one
-    /// early. Two seconds are left for the rounding of footers, and of what is remembered.
+    /// early. Two seconds are left for the rounding of footers, and of what is remembered. What an
+    /// earlier process forgot when its window was over stays forgotten, whatever the time is now.
     fn must_be_late(&self, page: &Page, key: KeyId, now: Span) -> bool {
         let Rules { remembers_ms, fails, rots, .. } = self.rules;
+        let latest_ms = self.latest_ms.max(now.hi);
         let is_known = !fails && !rots && !self.hidden[key];
         let is_bare = page.flight.is_none() && page.ghost.is_none() && page.beneath.is_empty();
         let is_remembered = |done: &Done| {
             done.expires_ms <= now.lo
-                && now.hi.saturating_add(2000) < done.expires_ms.saturating_add(remembers_ms)
+                && latest_ms.saturating_add(2000) < done.expires_ms.saturating_add(remembers_ms)
         };
         is_known && is_bare && remembers_ms > 0 && page.done.as_ref().is_some_and(is_remembered)
     }

@@ -219,6 +219,7 @@ impl Model {
     /// A round of upkeep begins: it may find that the leases of dropped claims are over, also of
     /// those that end while it goes on.
     pub(crate) fn begin_sweep(&mut self, begin: Times) {
+        self.see(begin);
         let end = Times { mono: begin.mono.plus(LONGEST_UPKEEP_MS), ..begin };
         // The latest that it can be goes back when a leap is taken back.
         let at = Span { lo: begin.now.lo, hi: begin.latest.hi + LONGEST_UPKEEP_MS };
@@ -227,6 +228,7 @@ impl Model {
 
     /// It is over. `alone` says that nothing else happened meanwhile.
     pub(crate) fn end_sweep(&mut self, begin: Times, end: Times, alone: bool) {
+        self.see(end);
         let (lo, hi) = (begin.latest.lo.min(end.latest.lo), begin.latest.hi.max(end.latest.hi));
         let now = Span { lo, hi };
         for key in 0..self.pages.len() {

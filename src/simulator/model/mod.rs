@@ -113,6 +113,8 @@ pub(crate) struct Model {
     /// Keys that somebody has asked to forget: what expired of them may be hidden from then on.
     hidden: Vec<bool>,
     highest_token: u64,
+    /// The latest that store time may ever have been: a crash takes back that a leap was confirmed.
+    latest_ms: u64,
     /// Store time that is known to be in the log.
     floor_ms: u64,
 }
@@ -147,6 +149,7 @@ impl Model {
             earlier: vec![VecDeque::new(); rules.keys],
             hidden: vec![false; rules.keys],
             highest_token: 0,
+            latest_ms: 0,
             floor_ms: 0,
         }
     }
@@ -163,6 +166,11 @@ impl Model {
     pub(crate) fn begin_look(&mut self, key: KeyId) -> Look {
         self.looks += 1;
         Look { key, mark: self.replaced.len(), rests_on: self.newest[key] }
+    }
+
+    /// Notes what the clocks have shown.
+    pub(crate) fn see(&mut self, times: Times) {
+        self.latest_ms = self.latest_ms.max(times.latest.hi);
     }
 
     /// Somebody asks to forget a key.

@@ -63,6 +63,7 @@ impl Model {
 
     /// Judges what the next process sees of every key, and goes on from there.
     pub(crate) fn recover(&mut self, found: &Found<'_>) -> Verdict {
+        self.see(found.times);
         let least = match found.bound {
             Bound::Told => self.handed.max(self.durable),
             Bound::Durable => self.durable,
