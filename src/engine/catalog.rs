@@ -2,8 +2,9 @@
 //!
 //! Invariants: a segment is named by a synced manifest before its first batch is written; a file is
 //! recycled only when no manifest names it and nobody reads it; two zero-filled files are kept
-//! spare, one for the next open and one for compaction. The log takes them, and a manifest that
-//! cannot wait takes their room, only rather than fail what was admitted.
+//! spare, one for the next open and one for compaction, and the room for the next manifest. The log
+//! takes the files, and a manifest that cannot wait and finds no room takes theirs, only rather
+//! than fail what was admitted.
 //!
 //! Everything here waits for the disk. It runs beside the commit path, and on it only when the next
 //! segment was not ready in time.
@@ -57,12 +58,21 @@ pub(crate) struct Catalog {
     retired: Vec<Arc<Segment>>,
     /// Segments that have their footer, which the manifest could not be made to say yet.
     sealed: BTreeSet<SegmentId>,
+    /// Whether room on the disk is kept for the next manifest.
+    has_manifest_room: bool,
 }
 
 impl Catalog {
     /// A catalog over what `open` found.
     pub(crate) fn new(env: Environment, manifest: Manifest, files: Files) -> Self {
-        Self { env, manifest, files, retired: Vec::new(), sealed: BTreeSet::new() }
+        Self {
+            env,
+            manifest,
+            files,
+            retired: Vec::new(),
+            sealed: BTreeSet::new(),
+            has_manifest_room: false,
+        }
     }
 
     pub(crate) fn manifest(&self) -> &Manifest {
@@ -81,6 +91,9 @@ impl Catalog {
     /// it yet.
     pub(crate) fn new_segment(&mut self, need: Need, kind: SegmentKind) -> Result<Arc<Segment>> {
         self.reclaim();
+        if self.files.lacks(need.leaves()) {
+            self.add_file()?;
+        }
         let (slot, file) = self.files.take(need.leaves())?;
         let begun = self.begin_life(slot, file.clone(), kind);
         if begun.is_err() {
@@ -123,10 +136,31 @@ impl Catalog {
         )))
     }
 
-    /// Keeps the spare files that promise 8 needs. An error is not returned: it may pass.
+    /// Keeps the spare files that promise 8 needs, and the room for the next manifest. An error is
+    /// not returned: it may pass.
     pub(crate) fn top_up(&mut self) {
         self.reclaim();
-        self.files.top_up(SPARES);
+        let _ = self.keep_manifest_room();
+        while self.files.free_count() < SPARES && self.add_file().is_ok() {}
+        self.files.open_spares();
+    }
+
+    /// Adds a file to the free ones, but not at the cost of the next manifest.
+    pub(crate) fn add_file(&mut self) -> Result<()> {
+        match self.keep_manifest_room() {
+            Err(error) if error.is_shortage() => Err(error),
+            _ => self.files.add(),
+        }
+    }
+
+    /// Keeps room on the disk for the next manifest: the last one gave as much back.
+    pub(crate) fn keep_manifest_room(&mut self) -> Result<()> {
+        if !self.has_manifest_room {
+            manifest::keep_room(&*self.env.disk, &self.manifest)
+                .map_err(|error| Error::io("keeping room for the next MANIFEST", error))?;
+            self.has_manifest_room = true;
+        }
+        Ok(())
     }
 
     /// Removes a file that is not likely to be needed soon; returns whether there was one.
@@ -229,6 +263,7 @@ impl Catalog {
     pub(crate) fn write(&mut self, changed: Manifest, urgency: Urgency) -> Result<()> {
         let mut tries = SPARES;
         loop {
+            self.has_manifest_room = false;
             let Err(error) = manifest::write(&*self.env.disk, &changed) else {
                 self.manifest = changed;
                 return Ok(());

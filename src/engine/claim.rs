@@ -11,7 +11,7 @@ use std::task::Waker;
 use super::Engine;
 use super::audit::Met;
 use super::batch::Ticket;
-use super::flight::{Completed, Flight, Owner, State};
+use super::flight::{Completed, Flight, Owner, State, reserve};
 use super::lookup::{Searched, Spot};
 use super::shard::Shard;
 use super::signal::{Signal, Wakers};
@@ -129,6 +129,7 @@ impl Engine {
     fn decide(&self, claim: &OpenClaim, waker: Option<&Waker>) -> Result<Decided> {
         self.check_writable()?;
         let (scope, key) = (&claim.request.scope, &claim.request.key);
+        self.make_room(2 * reserve(scope, key));
         let mut wakers = Wakers::default();
         loop {
             let mut shard = self.shard(claim.hash).lock();
@@ -315,7 +316,7 @@ impl Engine {
             return Err(closing());
         }
         self.limits.admit_policy(claim.policy)?;
-        self.check_room(flight.reserve())?;
+        let hold = self.hold_room(flight.reserve())?;
         let moment = self.time.moment();
         let claimed_at = moment.latest;
         let attempt = flight.attempt.saturating_add(1);
@@ -335,6 +336,7 @@ impl Engine {
         };
         let ticket = queue.push(&Frame::Claim(frame), None)?;
         queue.wait_with(waker);
+        drop(hold);
         // Its age and its holder are those of the claim that is taken over.
         let met = || Met { token: Some(token), attempt, ..Met::flight(flight) };
         self.audit_claim(EventKind::TakenOver, claim, Some(claimed_at), met);
@@ -452,12 +454,13 @@ impl Engine {
             replaces: past.0,
             ended: None,
         });
-        self.check_room(2 * flight.reserve())?;
+        let hold = self.hold_room(2 * flight.reserve())?;
         self.limits.admit(&flight, moment.monotonic_ms)?;
         if let Err(error) = self.enqueue_claim(&mut flight, waker) {
             self.limits.leave(&flight);
             return Err(error);
         }
+        drop(hold);
         self.held.fetch_add(1, Ordering::Relaxed);
         self.counters.late_retries.add(u64::from(past.1.is_some()));
         shard.counts.claims += 1;
@@ -488,20 +491,6 @@ impl Engine {
         flight.ticket = queue.push(&Frame::Claim(flight.restate()), None)?;
         queue.wait_with(waker);
         Ok(())
-    }
-
-    /// Refuses while no further segment can be had and what is left is kept for claims that must
-    /// end.
-    pub(crate) fn check_room(&self, need: u64) -> Result<()> {
-        if !self.shortage.is_on() {
-            return Ok(());
-        }
-        let spoken_for = self.limits.reserved_bytes() + self.queue.queued_bytes();
-        let has_room = self.room.load(Ordering::Relaxed) >= spoken_for.saturating_add(need);
-        if has_room && !self.spares_used.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        Err(self.shortage.refusal())
     }
 }
 

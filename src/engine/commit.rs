@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 use super::batch::Ticket;
@@ -108,7 +107,8 @@ impl Engine {
             .promise_tokens(batch.sequence)
             .and_then(|()| self.poison.check())
             .and_then(|()| writer.write(&mut batch, self, placed));
-        self.room.store(writer.room(), Ordering::Relaxed);
+        self.room.set_active(writer.room());
+        self.queue.note_written();
         if let Err(error) = written {
             drop(state);
             if sabotage::is_on(Bug::PoisonToldAsSuccess) {
@@ -193,7 +193,7 @@ impl Engine {
     pub(crate) fn with_writer<T>(&self, run: impl FnOnce(&mut Writer) -> T) -> T {
         let mut state = self.writer.lock();
         let result = run(&mut state.writer);
-        self.room.store(state.writer.room(), Ordering::Relaxed);
+        self.room.set_active(state.writer.room());
         self.hand_over(&mut state.writer);
         let sync_times = state.writer.sync_times.take();
         drop(state);
@@ -205,7 +205,10 @@ impl Engine {
     /// index: what is not there is dead to prune and compaction.
     fn hand_over(&self, writer: &mut Writer) {
         if !writer.left.is_empty() {
-            self.next.lock().left.append(&mut writer.left);
+            let mut next = self.next.lock();
+            next.left.append(&mut writer.left);
+            self.room.set_next(next.prepared.is_some());
+            drop(next);
             self.ask_upkeep(false);
         }
     }
@@ -236,9 +239,16 @@ impl Surroundings for Engine {
         if let Some(prepared) = self.take_prepared() {
             return Ok(prepared);
         }
-        let segment = catalog
-            .new_segment(Need::Log, SegmentKind::Log)
-            .or_else(|_| catalog.new_segment(Need::Open, SegmentKind::Log))?;
+        let segment = match catalog.new_segment(Need::Log, SegmentKind::Log) {
+            Ok(segment) => segment,
+            Err(error) => {
+                self.room.set_spares_used(true);
+                if error.is_shortage() {
+                    self.room.shortage.begin(error);
+                }
+                catalog.new_segment(Need::Open, SegmentKind::Log)?
+            }
+        };
         catalog.admit(&segment, Urgency::CannotWait, self.time.now())?;
         drop(catalog);
         self.table.put(segment.clone());

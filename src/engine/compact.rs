@@ -10,7 +10,6 @@
 //! Left to others: what is worth moving ([`super::choice`]), and how fast ([`super::pace`]).
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::Engine;
 use super::catalog::Need;
@@ -137,7 +136,7 @@ impl Engine {
 
     /// Whether room on the disk counts more than what is written.
     fn is_short(&self) -> bool {
-        self.shortage.is_on() || self.spares_used.load(Ordering::Relaxed)
+        self.room.shortage.is_on() || self.room.are_spares_used()
     }
 
     /// Whether a compaction is due.

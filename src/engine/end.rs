@@ -56,6 +56,7 @@ impl Engine {
         // Before anything is locked.
         let is_long = response.body().len() >= self.options.compress_from_bytes;
         let packed = if is_long { pack(response.body()) } else { None };
+        self.make_room(packed.as_deref().unwrap_or(response.body()).len() as u64);
         let mut shard = self.shard(hash).lock();
         if sabotage::is_on(Bug::ToldUndecided) {
             let attempt = shard.flight_of(hash, token).map_or(1, |flight| flight.attempt);
@@ -84,11 +85,11 @@ impl Engine {
     ) -> std::result::Result<(Arc<Completed>, Ticket), (Error, StoredResponse)> {
         let stored_len = packed.unwrap_or(response.body()).len();
         // The flight's own reserve is there for this; only a body needs room beyond it.
-        if stored_len > 0
-            && let Err(error) = self.check_room(stored_len as u64)
-        {
-            return Err((error, response));
-        }
+        let needs_room = stored_len > 0;
+        let hold = match needs_room.then(|| self.hold_room(stored_len as u64)).transpose() {
+            Ok(hold) => hold,
+            Err(error) => return Err((error, response)),
+        };
         let completed_at = self.time.latest();
         let record = Completed {
             token: flight.token,
@@ -122,6 +123,7 @@ impl Engine {
             expires_at: record.expires_at,
         };
         let pushed = self.queue.lock().push(&Frame::Completion(frame), Some(effect));
+        drop(hold);
         let ticket = match pushed {
             Ok(ticket) => ticket,
             Err(error) => return Err((error, record.response)),
@@ -313,17 +315,19 @@ impl Engine {
         checkpoint: Checkpoint,
     ) -> Result<Ticket> {
         self.check_writable()?;
+        let size = (checkpoint.name().len() + checkpoint.data().len()) as u64;
+        self.make_room(size);
         let mut shard = self.shard(hash).lock();
         let flight = held(shard.flight_of(hash, token))?;
-        let size = checkpoint.name().len() + checkpoint.data().len();
-        self.limits.admit_checkpoint(flight, size as u64)?;
-        self.check_room(size as u64 + flight.reserve())?;
+        self.limits.admit_checkpoint(flight, size)?;
+        let hold = self.hold_room(size + flight.reserve())?;
         let frame = Frame::Checkpoint {
             token,
             name: checkpoint.name().as_bytes(),
             data: checkpoint.data(),
         };
         let ticket = self.queue.lock().push(&frame, None)?;
+        drop(hold);
         self.limits.change(flight, |flight| {
             flight.checkpoint = Some(checkpoint);
             flight.ticket = ticket;

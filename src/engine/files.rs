@@ -14,6 +14,7 @@ use super::catalog::SPARES;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::Slot;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// Free files beyond the spare ones that are kept for what is to come: at least this many, and a
 /// sixteenth of the segments in use, which is more than one compaction gives back.
@@ -33,6 +34,8 @@ pub(crate) struct Files {
     max_files: u32,
     /// Bytes of zeros written, for the statistics.
     zero_filled_bytes: u64,
+    /// How many are free, to be read without the catalog's lock.
+    free_files: Arc<AtomicUsize>,
 }
 
 impl Files {
@@ -47,12 +50,31 @@ impl Files {
         let next_slot = free.iter().chain(&used).map(|slot| slot.0 + 1).max().unwrap_or(0);
         let all = (0..next_slot).map(Slot);
         let holes = all.filter(|slot| !free.contains(slot) && !used.contains(slot)).collect();
-        let free = free.into_iter().map(|slot| (slot, None)).collect();
-        Self { disk, segment_size, free, vacant, holes, next_slot, max_files, zero_filled_bytes: 0 }
+        let free: BTreeMap<_, _> = free.into_iter().map(|slot| (slot, None)).collect();
+        Self {
+            disk,
+            segment_size,
+            free_files: Arc::new(AtomicUsize::new(free.len())),
+            free,
+            vacant,
+            holes,
+            next_slot,
+            max_files,
+            zero_filled_bytes: 0,
+        }
     }
 
     pub(crate) fn free_count(&self) -> usize {
         self.free.len()
+    }
+
+    /// The same, for whoever does not hold the catalog.
+    pub(crate) fn free_files(&self) -> Arc<AtomicUsize> {
+        self.free_files.clone()
+    }
+
+    fn note_free(&self) {
+        self.free_files.store(self.free.len(), Ordering::Relaxed);
     }
 
     pub(crate) fn zero_filled_bytes(&self) -> u64 {
@@ -68,16 +90,18 @@ impl Files {
         u64::from(self.count()) * u64::from(self.segment_size)
     }
 
-    /// A free file, open if it was kept so; `leaves` files remain for others.
+    /// Whether nothing can be taken that leaves as many files for others.
+    pub(crate) fn lacks(&self, leaves: usize) -> bool {
+        self.free.len() <= leaves && (leaves > 0 || self.vacant.is_empty())
+    }
+
+    /// A free file, open if it was kept so; `leaves` says who asks, and is not looked at again.
     pub(crate) fn take(&mut self, leaves: usize) -> Result<(Slot, Option<Arc<dyn DiskFile>>)> {
         if leaves == 0
             && self.free.len() <= 1
             && let Some(slot) = self.vacant.pop_first()
         {
             return Ok((slot, None));
-        }
-        if self.free.len() <= leaves {
-            self.add()?;
         }
         // The open ones are for the most entitled.
         let wants_open = leaves == 0;
@@ -86,7 +110,9 @@ impl Files {
         let Some(slot) = best.map(|(slot, _)| *slot) else {
             return Err(Error::new(ErrorKind::DiskFull, "no segment file is free"));
         };
-        Ok((slot, self.free.remove(&slot).flatten()))
+        let file = self.free.remove(&slot).flatten();
+        self.note_free();
+        Ok((slot, file))
     }
 
     /// Gives a file back that no manifest names any more.
@@ -94,6 +120,7 @@ impl Files {
         self.vacant.remove(&slot);
         let file = file.filter(|_| self.open_count() < SPARES);
         self.free.insert(slot, file);
+        self.note_free();
     }
 
     /// Says that a slot's file is missing, or not fit for use.
@@ -107,14 +134,8 @@ impl Files {
         self.vacant.clear();
     }
 
-    /// Keeps at least `count` files free, and the spare ones open. What cannot be had now is tried
-    /// again in the next round.
-    pub(crate) fn top_up(&mut self, count: usize) {
-        while self.free.len() < count {
-            if self.add().is_err() {
-                break;
-            }
-        }
+    /// Keeps the spare files open. What cannot be had now is tried again in the next round.
+    pub(crate) fn open_spares(&mut self) {
         let mut missing = SPARES.saturating_sub(self.open_count());
         for (slot, file) in self.free.iter_mut().filter(|(_, file)| file.is_none()) {
             if missing == 0 {
@@ -130,7 +151,7 @@ impl Files {
     }
 
     /// Adds a zero-filled file to the free ones.
-    fn add(&mut self) -> Result<()> {
+    pub(crate) fn add(&mut self) -> Result<()> {
         let count = self.count();
         if count >= self.max_files {
             return Err(Error::new(
@@ -156,6 +177,7 @@ impl Files {
         }
         let file = Some(file).filter(|_| self.open_count() < SPARES);
         self.free.insert(slot, file);
+        self.note_free();
         Ok(())
     }
 
@@ -185,6 +207,7 @@ impl Files {
     /// free again.
     fn remove_last(&mut self) -> bool {
         let Some((slot, _)) = self.free.pop_last() else { return false };
+        self.note_free();
         // If that fails it is made anew before it is used again.
         let _ = self.disk.remove(&slot.file_name());
         self.holes.insert(slot);

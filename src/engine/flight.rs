@@ -129,7 +129,7 @@ impl Flight {
     /// The bytes that must stay free for this flight to end: a completion without a body, or an
     /// unresolved frame.
     pub(crate) fn reserve(&self) -> u64 {
-        (self.scope.as_bytes().len() + self.key.as_bytes().len() + RESERVE_BYTES) as u64
+        reserve(&self.scope, &self.key)
     }
 
     /// The frame that states this claim again at the head of a new segment.
@@ -155,6 +155,11 @@ impl Flight {
                 .map(|checkpoint| (checkpoint.name().as_bytes(), checkpoint.data())),
         }
     }
+}
+
+/// The same of a key that may come to be in flight.
+pub(crate) fn reserve(scope: &Scope, key: &Key) -> u64 {
+    (scope.as_bytes().len() + key.as_bytes().len() + RESERVE_BYTES) as u64
 }
 
 /// Frame header, varints at their longest, fingerprint, caller, padding, the batch header it may

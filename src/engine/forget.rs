@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::batch::{Effect, Ticket};
-use super::flight::State;
+use super::flight::{State, reserve};
 use super::lookup::Searched;
 use super::segment::Segment;
 use super::shard::{LockedShard, Shard};
@@ -69,7 +69,7 @@ impl Engine {
                     }
                 }
                 Searched::Live(spot, record) | Searched::Expired(spot, record) => {
-                    self.check_room(record.response.body().len() as u64)?;
+                    let hold = self.find_room(reserve(scope, key))?;
                     let mut shard = self.shard(hash).lock();
                     if shard.flight(hash, scope, key).is_some()
                         || !self.still_in(&shard, hash, spot)
@@ -81,6 +81,7 @@ impl Engine {
                     // Asked while nobody else can claim the key: it is free from here on.
                     let was_there = expires_at > self.time.now();
                     let ticket = self.enqueue_forget(named, expires_at)?;
+                    drop(hold);
                     shard.index.remove(self.geometry, hash, spot.location);
                     if was_there {
                         self.audit_forgotten(named, &record);

@@ -50,6 +50,7 @@ mod queue;
 mod record_cache;
 mod recovery;
 mod rewriter;
+mod room;
 mod segment;
 mod shard;
 mod shortage;
@@ -100,9 +101,9 @@ use patience::Patience;
 use poison::Poison;
 use queue::CommitQueue;
 use record_cache::RecordCache;
+use room::Room;
 use segment::SegmentTable;
 use shard::LockedShard;
-use shortage::Shortage;
 use spares::{Boxes, Spares};
 use stats::Counters;
 pub(crate) use timers::{Timer, Timers};
@@ -139,12 +140,7 @@ pub(crate) struct Engine {
     pub(crate) meter: Meter,
     pub(crate) audit: Auditor,
     late: Late,
-    /// Bytes that the log can still take without a new file; kept for when the disk is full.
-    room: AtomicU64,
-    shortage: Shortage,
-    /// Whether files that are kept for the next open had to be used: nothing new is taken in before
-    /// there is room.
-    spares_used: AtomicBool,
+    room: Room,
     /// Claims that somebody holds, or is about to be told of. Counted up under the key's lock.
     pub(crate) held: AtomicUsize,
     closing: AtomicBool,
@@ -252,13 +248,11 @@ impl Engine {
             late: parts.late,
             poison: Poison::default(),
             table: parts.table,
+            room: Room::new(manifest.segment_size, parts.catalog.files().free_files()),
             catalog: Mutex::new(parts.catalog),
             next: Mutex::new(NextSegments::default()),
             upkeep: Upkeep::default(),
             counters: Counters::default(),
-            room: AtomicU64::new(0),
-            shortage: Shortage::default(),
-            spares_used: AtomicBool::new(false),
             held: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             closed: AtomicBool::new(false),

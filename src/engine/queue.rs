@@ -50,6 +50,10 @@ pub(crate) struct CommitQueue {
     crowd: AtomicU32,
     /// Frames in the filling batch, to be read without the lock.
     gathered: AtomicU32,
+    /// Bytes of the filling batch, and of the one that is being written, to be read without the
+    /// lock.
+    gathered_bytes: AtomicU64,
+    writing_bytes: AtomicU64,
 }
 
 /// From this many frames in a batch on, waiting is worth a few turns of the processor before
@@ -122,6 +126,8 @@ impl CommitQueue {
             is_brief,
             crowd: AtomicU32::new(0),
             gathered: AtomicU32::new(0),
+            gathered_bytes: AtomicU64::new(0),
+            writing_bytes: AtomicU64::new(0),
         }
     }
 
@@ -262,6 +268,8 @@ impl CommitQueue {
         let mut state = self.state.lock();
         self.crowd.store(state.filling.frames, Ordering::Relaxed);
         self.gathered.store(0, Ordering::Relaxed);
+        self.writing_bytes.store(state.filling.bytes.len() as u64, Ordering::Release);
+        self.gathered_bytes.store(0, Ordering::Release);
         let number = state.filling.number + 1;
         let mut next = state.spare.take().unwrap_or_default();
         next.reset(number);
@@ -420,9 +428,15 @@ impl CommitQueue {
         self.everything()
     }
 
-    /// Bytes that wait to be taken.
-    pub(crate) fn queued_bytes(&self) -> u64 {
-        self.state.lock().filling.bytes.len() as u64
+    /// Bytes that are queued and not written, the batch that is being written included.
+    pub(crate) fn unwritten_bytes(&self) -> u64 {
+        let gathered = self.gathered_bytes.load(Ordering::Acquire);
+        gathered + self.writing_bytes.load(Ordering::Acquire)
+    }
+
+    /// The leader has written what it took, and has noted what room that left.
+    pub(crate) fn note_written(&self) {
+        self.writing_bytes.store(0, Ordering::Release);
     }
 
     /// Draws a sequence for a batch.
@@ -528,6 +542,7 @@ impl Enqueue<'_> {
             .map_err(|_| Error::new(ErrorKind::LimitExceeded, "a frame would be 16 MiB or more"))?;
         state.filling.frames += 1;
         self.queue.gathered.store(state.filling.frames, Ordering::Relaxed);
+        self.queue.gathered_bytes.store(state.filling.bytes.len() as u64, Ordering::Release);
         if let Some(effect) = effect {
             let at = u32::try_from(at).unwrap_or(u32::MAX);
             state.filling.effects.push((at, effect));

@@ -9,19 +9,27 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 pub(crate) struct Shortage {
     /// Whether there is a cause, to be read without the lock.
     is_on: AtomicBool,
+    /// Whether an event has told of it.
+    is_told: AtomicBool,
     cause: Mutex<Option<Error>>,
 }
 
 impl Shortage {
-    /// Begins, or goes on with another cause; says whether it was not there before.
-    pub(crate) fn begin(&self, cause: Error) -> bool {
+    /// Begins, or goes on with another cause.
+    pub(crate) fn begin(&self, cause: Error) {
         *self.cause.lock() = Some(cause);
-        !self.is_on.swap(true, Ordering::Relaxed)
+        self.is_on.store(true, Ordering::Relaxed);
     }
 
-    /// Ends; says whether it was there.
+    /// Whether an event is to tell of it, which none has so far.
+    pub(crate) fn tell(&self) -> bool {
+        !self.is_told.swap(true, Ordering::Relaxed)
+    }
+
+    /// Ends; says whether an event had told of it.
     pub(crate) fn end(&self) -> bool {
-        self.is_on() && self.is_on.swap(false, Ordering::Relaxed)
+        self.is_on.store(false, Ordering::Relaxed);
+        self.is_told.swap(false, Ordering::Relaxed)
     }
 
     pub(crate) fn is_on(&self) -> bool {

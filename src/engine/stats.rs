@@ -252,7 +252,7 @@ impl Engine {
             audit_bytes: audit.bytes,
             store_time: now,
             held_back_ms: self.time.held_back_ms(),
-            short_of_room: self.shortage.is_on(),
+            short_of_room: self.room.shortage.is_on(),
             poisoned: self.is_poisoned(),
         }
     }

@@ -185,13 +185,14 @@ impl Engine {
             match self.prepare() {
                 Ok(()) => {
                     self.audit.make_way(false);
-                    if self.shortage.end() {
+                    if self.room.shortage.end() {
                         events::disk_full_ends(self.store_id);
                     }
                 }
                 Err(error) if error.is_shortage() => {
                     self.audit.make_way(error.is_full_disk());
-                    if self.shortage.begin(error.clone()) {
+                    self.room.shortage.begin(error.clone());
+                    if self.room.shortage.tell() {
                         events::disk_full_begins(self.store_id, &error);
                     }
                 }
@@ -202,7 +203,7 @@ impl Engine {
         catalog.top_up();
         let spares_used = catalog.files().free_count() < SPARES;
         drop(catalog);
-        self.spares_used.store(spares_used, Ordering::Relaxed);
+        self.room.set_spares_used(spares_used);
         // Whoever waits for the catalog comes between.
         while self.catalog.lock().remove_surplus() {}
     }
@@ -222,6 +223,7 @@ impl Engine {
             return Err(error);
         }
         self.next.lock().prepared = Some(segment);
+        self.room.set_next(true);
         Ok(())
     }
 
@@ -365,6 +367,10 @@ impl Engine {
         self.wait(last)?;
         self.with_writer(|writer| writer.roll_clean(self))?;
         let NextSegments { prepared, left } = std::mem::take(&mut *self.next.lock());
+        // What was only in flight is stated again at the head of the last segment. A file without a
+        // record is worth more to the next open.
+        let (left, empty): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|segment| segment.contents().records > 0);
         for segment in left {
             self.seal(&segment)?;
         }
@@ -372,9 +378,12 @@ impl Engine {
         self.seal(&active)?;
         let now = self.time.now();
         let mut catalog = self.catalog.lock();
-        let prepared: Vec<_> = prepared.into_iter().collect();
-        catalog.replace(&prepared, &[], now)?;
-        catalog.mark_clean(self.queue.next_token(), now)
+        let unused: Vec<_> = prepared.into_iter().chain(empty).collect();
+        catalog.replace(&unused, &[], now)?;
+        catalog.mark_clean(self.queue.next_token(), now)?;
+        // For the next open.
+        let _ = catalog.keep_manifest_room();
+        Ok(())
     }
 }
 

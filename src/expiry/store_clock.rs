@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::ids::StoreTime;
+use crate::reached;
 use crate::sync::atomic::Ordering;
 use crate::sync::ordered::{AtomicI64, AtomicU64, Mutex, fence};
 
@@ -200,6 +201,7 @@ impl StoreClock {
         if by_ms <= self.rules.threshold_ms {
             return;
         }
+        reached::note("store time: a leap is held back");
         let held = leap.map_or(0, |leap| leap.by_ms) + by_ms;
         *leap = Some(Leap { by_ms: held, since_ms: monotonic });
         self.change(|| {

@@ -16,7 +16,8 @@ use crate::ids::{FURTHEST, Nonce, SegmentId, Slot, StoreId, StoreTime, Token};
 
 /// The manifest's file.
 pub(crate) const MANIFEST_FILE: &str = "MANIFEST";
-/// A manifest in the making; one left by a crash means nothing.
+/// A manifest in the making, or zeros that keep the room for the next one; what is in it means
+/// nothing.
 pub(crate) const MANIFEST_TMP: &str = "MANIFEST.tmp";
 
 const MAGIC: [u8; 8] = *b"ONCEKEY1";
@@ -280,7 +281,10 @@ pub(crate) fn write(disk: &dyn Disk, manifest: &Manifest) -> io::Result<()> {
         let message = format!("refusing to write a manifest that does not hold: {read_back:?}");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
-    let written = disk.create(MANIFEST_TMP).and_then(|file| {
+    let len = bytes.len() as u64;
+    let kept = || disk.open(MANIFEST_TMP).ok().filter(|file| file.len().is_ok_and(|at| at == len));
+    let file = kept().map_or_else(|| disk.create(MANIFEST_TMP), Ok);
+    let written = file.and_then(|file| {
         file.write_at(&bytes, 0)?;
         file.sync()
     });
@@ -292,6 +296,22 @@ pub(crate) fn write(disk: &dyn Disk, manifest: &Manifest) -> io::Result<()> {
     let in_place = disk.rename(MANIFEST_TMP, MANIFEST_FILE).and_then(|()| disk.sync_dir());
     // A shortage here must not pass for one that left the old manifest in place.
     in_place.map_err(|error| io::Error::other(error.to_string()))
+}
+
+/// Keeps room on the disk for a manifest of this one's size to replace it.
+pub(crate) fn keep_room(disk: &dyn Disk, manifest: &Manifest) -> io::Result<()> {
+    let len = manifest.encode().len() as u64;
+    match disk.open(MANIFEST_TMP).and_then(|file| file.len()) {
+        Ok(kept) if kept == len => Ok(()),
+        _ => {
+            let filled = disk.create(MANIFEST_TMP)?.zero_fill(len).and_then(|()| disk.sync_dir());
+            if filled.is_err() {
+                // What was made of it would only keep others from the room.
+                let _ = disk.remove(MANIFEST_TMP);
+            }
+            filled
+        }
+    }
 }
 
 /// Reads the store's manifest. The outer error is the disk's: `NotFound` if there is no manifest.

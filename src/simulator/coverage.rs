@@ -65,7 +65,8 @@ const KNOWN: [(&str, &[&str]); 11] = [
     ]),
     ("time and interludes", &[
         "interlude: client", "interlude: commit", "interlude: prune or compaction",
-        "interlude: slow sync", "interlude: upkeep", "rewrites", "the wall clock is set",
+        "interlude: slow sync", "interlude: upkeep", "rewrites", "store time: a leap is held back",
+        "the wall clock is set",
         "time passes to a deadline",
     ]),
 ];

@@ -108,7 +108,7 @@ fn promise_9_a_trail_changes_no_decision() {
         trail.is_some_and(|trail| trail.is_calm)
     };
     // A turn looks at the clock, and one that is looked at more often leaps less far.
-    let leaps = |run: &Coverage| run.count("not heard: after a leap") > 0;
+    let leaps = |run: &Coverage| run.count("store time: a leap is held back") > 0;
     let mut compared = 0;
     for seed in (0..).filter(is_calm).take(150) {
         let simulation = Simulation::new(seed);

@@ -66,7 +66,11 @@ impl Survey {
         if led.is_some_and(|led| led.file.starts_with("late")) && !is_look(call.kind) {
             return Purpose::Memory;
         }
+        let (from, until) = (at.saturating_sub(1) as usize, self.calls.len().min(at as usize + 2));
+        let is_room = |call: &SimCall| call.kind == ZeroFill && call.file.starts_with("MANIFEST");
         match call.kind {
+            _ if self.calls[from..until].iter().any(is_room) => Purpose::Room,
+            Open if is_manifest => Purpose::Look,
             Create | Write | Sync | Rename if is_manifest => Purpose::Manifest,
             SyncDir if calls.iter().rev().nth(1).is_some_and(|led| led.kind == Rename) => {
                 Purpose::Manifest
@@ -102,6 +106,8 @@ pub(crate) enum Purpose {
     /// A segment file and its header, before anything is in it.
     Allocation,
     Manifest,
+    /// Room that is kept for the next manifest, which may do without.
+    Room,
     /// A batch, a footer, or a record that is moved.
     Log,
     /// The memory of expired keys, which no request depends on.
@@ -128,7 +134,7 @@ fn promised(phase: Phase, purpose: Purpose, fault: Fault) -> Promise {
         (Phase::Close, ..) => Promise::ClosesOrNot,
         // A shortage may pass.
         (_, _, Fault::Full | Fault::TooManyFiles) => Promise::Unharmed,
-        (_, Purpose::Look | Purpose::Memory, _) => Promise::Unharmed,
+        (_, Purpose::Look | Purpose::Memory | Purpose::Room, _) => Promise::Unharmed,
         (_, Purpose::Manifest | Purpose::Log, _) => Promise::Poisoned,
         // A batch that needs the next segment takes a spare file instead.
         (Phase::Serve, Purpose::Allocation, _) => Promise::Unharmed,

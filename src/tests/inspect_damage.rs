@@ -26,7 +26,8 @@ fn promise_7_after_a_clean_close_every_flipped_bit_is_found_or_harmless() {
             world.disk.flip_bit(&file, offset, bit).expect("flipped");
             let report = inspector(&world, false).verify().expect("readable");
             world.disk.flip_bit(&file, offset, bit).expect("flipped back");
-            let harmless = file.starts_with("segment") && gap(&file, offset);
+            let is_gap = file.starts_with("segment") && gap(&file, offset);
+            let harmless = is_gap || file == "MANIFEST.tmp";
             assert_eq!(report.is_whole(), harmless, "{file} at {offset}, bit {bit}: {report:?}");
             assert!(report.damage.iter().all(|damage| damage.file == file), "{report:?}");
             flipped += u32::from(!harmless);

@@ -79,23 +79,20 @@ fn promise_10_running_out_of_descriptors_refuses_claims_and_passes() {
     assert_eq!(body(&store, "after").as_deref(), Some(&b"answer"[..]));
 }
 
-/// The log takes its last segments in one go, while upkeep does not come to prepare one.
+/// Upkeep does not come to prepare a segment; the last of all is one of the spare files.
 #[test]
-fn promise_10_the_commit_path_needs_no_descriptor_of_its_own() {
+fn promise_10_the_log_needs_no_descriptor_of_its_own() {
     let mut world = World::new();
     let store = world.open();
     world.disk.set_max_open(world.disk.open_files());
     let claims: Vec<_> = (0..24).map(|i| claim(&store, &format!("k{i}"))).collect();
-    let calls: Vec<_> = claims
-        .into_iter()
-        .map(|claim| claim.complete(StoredResponse::new("x".repeat(6000))))
-        .collect();
-    for call in calls {
-        call.wait().expect("completed");
-    }
+    claims.into_iter().for_each(complete_somehow);
     assert!(!store.stats().poisoned);
+    store.close(Duration::from_secs(60)).wait().expect("closed");
+    drop(store);
     world.disk.set_max_open(usize::MAX);
-    store.step_upkeep();
+    let store = world.open();
+    assert!(store.recovery().clean, "the log's end needed no descriptor either");
     execute(&store, "after", "answer");
 }
 
@@ -176,6 +173,7 @@ fn promise_8_open_succeeds_on_a_disk_without_one_free_byte() {
         for _ in 0..4 {
             fill_disk(&next, 0);
             let store = next.open();
+            store.step_upkeep();
             assert!(!store.stats().poisoned);
             all_replay(&store, &names);
             let mut killed = next.fork();
@@ -186,6 +184,84 @@ fn promise_8_open_succeeds_on_a_disk_without_one_free_byte() {
         next.disk.set_capacity(u64::MAX);
         execute(&next.open(), "after", "answer");
     }
+}
+
+/// Nothing tells of a full disk but the log itself: upkeep does not come to look.
+#[test]
+fn promise_8_a_full_disk_is_met_before_a_decision_while_upkeep_is_late() {
+    for free in [0, SEGMENT / 2, SEGMENT - 1, SEGMENT + 4096] {
+        let mut world = World::new();
+        let store = world.open();
+        let held: Vec<_> = (0..20).map(|i| claim(&store, &format!("held-{i}"))).collect();
+        fill_disk(&world, free);
+        let mut done = Vec::new();
+        let refusal = (0..200).find_map(|i| {
+            let name = format!("k{i}");
+            match store.claim(request(&name)).wait() {
+                Ok(outcome) => complete_somehow(super::world::claimed(outcome)),
+                Err(error) => return Some(error),
+            }
+            done.push(name);
+            None
+        });
+        let refusal = refusal.expect("a refusal");
+        assert_eq!(refusal.kind(), ErrorKind::DiskFull, "{free} bytes: {refusal}");
+        for (i, claim) in held.into_iter().enumerate() {
+            complete_somehow(claim);
+            done.push(format!("held-{i}"));
+        }
+        assert!(!store.stats().poisoned);
+        all_replay(&store, &done);
+        world.disk.set_capacity(u64::MAX);
+        store.step_upkeep();
+        execute(&store, "after", "answer");
+    }
+}
+
+/// More is queued at once than the log has room for: what is let in ends, the rest is handed back.
+#[test]
+fn promise_8_what_is_queued_at_once_is_not_more_than_there_is_room_for() {
+    let mut world = World::new();
+    let store = world.open();
+    store.step_upkeep();
+    let claims: Vec<_> = (0..40).map(|i| claim(&store, &format!("k{i}"))).collect();
+    fill_disk(&world, 0);
+    let calls: Vec<_> = claims
+        .into_iter()
+        .map(|claim| claim.complete(StoredResponse::new("x".repeat(6000))))
+        .collect();
+    let mut refused = Vec::new();
+    for call in calls {
+        if let Err(error) = call.wait() {
+            assert_eq!(error.kind(), ErrorKind::DiskFull, "{}", error.error());
+            refused.push(error.into_claim().expect("the claim comes back").0);
+        }
+    }
+    assert!((1..36).contains(&refused.len()), "{} were refused", refused.len());
+    for claim in refused {
+        claim.complete(StoredResponse::default()).wait().expect("there is room for no body");
+    }
+    assert!(!store.stats().poisoned);
+    assert_eq!(store.stats().spare_segments, 2, "no spare file was needed");
+}
+
+/// The spare files are for the next open and for compaction, however often a store is closed.
+#[test]
+fn promise_8_a_store_that_was_filled_and_closed_opens_on_a_disk_without_one_free_byte() {
+    let mut world = World::new();
+    let mut done = Vec::new();
+    for round in 0..4 {
+        let store = world.open();
+        fill_disk(&world, 0);
+        let (names, refusal) = until_refused(&store, &format!("round-{round}"));
+        assert_eq!(refusal.kind(), ErrorKind::DiskFull, "{refusal}");
+        done.extend(names);
+        store.close(Duration::from_secs(60)).wait().expect("closed");
+        drop(store);
+        fill_disk(&world, 0);
+    }
+    let store = world.open();
+    all_replay(&store, &done);
 }
 
 /// Dropping what has expired is what makes room: it must not need any.
