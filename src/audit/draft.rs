@@ -115,19 +115,25 @@ impl Draft {
 
     /// The event that it tells of.
     pub(crate) fn event(&self, id: EventId) -> Event {
-        let mut event = Event::new(id, self.at, self.kind, self.key_hash);
-        event.scope = self.seen.scope;
-        event.operation = self.seen.operation;
-        event.context = self.seen.context;
-        event.token = Some(self.token).filter(|token| token.0 != 0);
-        event.attempt = self.attempt;
-        event.age_ms = self.age_ms.get();
-        event.duration_ms = self.duration_ms.get();
-        event.differs = self.differs;
+        let Seen { scope, operation, context } = self.seen;
         let is_known = self.holder != Digest::default();
-        event.holder = is_known.then(|| resembling(self.holder, &event.context));
-        event.shape = self.shape;
-        event
+        Event {
+            id,
+            at: self.at,
+            kind: self.kind,
+            key_hash: self.key_hash,
+            scope,
+            operation,
+            token: Some(self.token).filter(|token| token.0 != 0),
+            attempt: self.attempt,
+            age_ms: self.age_ms.get(),
+            duration_ms: self.duration_ms.get(),
+            gap_ms: None,
+            differs: self.differs,
+            context,
+            holder: is_known.then(|| resembling(self.holder, &context)),
+            shape: self.shape,
+        }
     }
 }
 

@@ -170,7 +170,7 @@ impl Keeper {
                 Counts::add(&counts.lost, 1);
                 return;
             }
-            let done = self.append(&draft, sequence, known);
+            let done = self.append(draft, sequence, known);
             match &done {
                 Ok(()) => taken += 1,
                 // Others were on their way, and had been counted.

@@ -163,12 +163,13 @@ fn pack_wide(draft: &Draft, header: u64) -> [u64; WORDS] {
     ]
 }
 
-/// The draft that words tell of, without its texts; `None` if they are none.
-pub(super) fn unpack(words: &[u64; WORDS]) -> Option<Draft> {
+/// Makes a draft the one that words tell of, without its texts; `None` if they are none. It is made
+/// in its place: to move it costs more than to read it.
+pub(super) fn unpack(words: &[u64; WORDS], draft: &mut Draft) -> Option<()> {
     let [header, at, key_hash, token, scope, operation, client, agent, second @ ..] = *words;
     let label = |bits: u64| (bits != 0).then(|| Label::new(bits));
     let kind = *EventKind::ALL.get(KIND.get(header) as usize)?;
-    let mut draft = Draft::new(kind, StoreTime(at));
+    *draft = Draft::new(kind, StoreTime(at));
     draft.key_hash = key_hash;
     draft.token = Token(token);
     draft.differs = difference(DIFFERS.get(header));
@@ -177,8 +178,7 @@ pub(super) fn unpack(words: &[u64; WORDS]) -> Option<Draft> {
     draft.seen.context.agent = label(agent);
     if Header(header).lines() == 2 {
         draft.attempt = WIDE_ATTEMPT.get(header) as u32;
-        unpack_second(&mut draft, second)?;
-        return Some(draft);
+        return unpack_second(draft, second);
     }
     draft.at = StoreTime(LOW.get(at));
     draft.token = Token(LOW.get(token));
@@ -189,7 +189,7 @@ pub(super) fn unpack(words: &[u64; WORDS]) -> Option<Draft> {
     let [_, a, b, c] = (network as u32).to_be_bytes();
     let network = (network & HAS_V4 != 0).then(|| Network::V4([a, b, c]).label());
     draft.seen.context.network = network;
-    Some(draft)
+    Some(())
 }
 
 fn unpack_second(draft: &mut Draft, second: [u64; LINE]) -> Option<()> {
@@ -318,7 +318,8 @@ mod tests {
             if Header(words[0]).lines() == 1 {
                 prop_assert_eq!(&words[LINE..], &[0; LINE]);
             }
-            let back = unpack(&words).expect("a draft");
+            let mut back = Draft::new(EventKind::Claimed, StoreTime(0));
+            unpack(&words, &mut back).expect("a draft");
             prop_assert_eq!(format!("{back:?}"), format!("{draft:?}"));
         }
     }

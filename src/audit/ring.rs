@@ -21,8 +21,10 @@
 
 use std::fmt;
 
+use super::EventKind;
 use super::draft::{Draft, Texts};
 use super::packed::{Header, LINE, WORDS, pack, unpack};
+use crate::ids::StoreTime;
 use crate::sabotage::{self, Bug};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -187,7 +189,7 @@ impl Chunk {
     }
 
     /// Takes the draft that begins at a line, if it is whole, and says how many lines it had.
-    fn take(&self, at: usize) -> Option<(Draft, usize)> {
+    fn take(&self, at: usize, draft: &mut Draft) -> Option<usize> {
         let lines = self.lines.get(at..)?;
         let Line([first, ..]) = lines.first()?;
         let header = Header(first.load(Ordering::Acquire));
@@ -203,13 +205,13 @@ impl Chunk {
             first.store(0, Ordering::Relaxed);
         }
         // What was packed is a draft.
-        let mut draft = unpack(&words)?;
+        unpack(&words, draft)?;
         if header.has_texts()
             && let Some(slot) = self.texts.get(at / MOST_LINES)
         {
             draft.texts = std::mem::take(&mut *slot.lock());
         }
-        Some((draft, header.lines()))
+        Some(header.lines())
     }
 }
 
@@ -317,14 +319,15 @@ impl Ring {
 
     /// Takes drafts, the oldest first, until there is none that is whole; but no more than the ring
     /// holds: what comes meanwhile is for the next time.
-    pub(crate) fn take(&self, mut each: impl FnMut(Draft)) {
+    pub(crate) fn take(&self, mut each: impl FnMut(&mut Draft)) {
+        let mut draft = Draft::new(EventKind::Claimed, StoreTime(0));
         let mut head = self.head.lock();
         let mut taken = 0;
         while let Some(chunk) = self.chunks.get(head.chunk).filter(|_| taken < self.limit) {
-            if let Some((draft, lines)) = chunk.take(head.line) {
+            if let Some(lines) = chunk.take(head.line, &mut draft) {
                 head.line += lines;
                 taken += 1;
-                each(draft);
+                each(&mut draft);
             } else if !self.go_on(&mut head, chunk) {
                 return;
             }
@@ -372,8 +375,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::audit::{EventKind, Label};
-    use crate::ids::StoreTime;
+    use crate::audit::Label;
     use crate::types::Caller;
 
     /// A draft with a number, of one line or two, with a text or without.
@@ -387,7 +389,7 @@ mod tests {
 
     fn taken(ring: &Ring) -> Vec<Draft> {
         let mut taken = Vec::new();
-        ring.take(|draft| taken.push(draft));
+        ring.take(|next| taken.push(std::mem::replace(next, draft(0, false, false))));
         taken
     }
 

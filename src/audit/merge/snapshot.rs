@@ -295,10 +295,15 @@ mod tests {
 
     use super::*;
     use crate::audit::synth::{Set, Synth};
-    use crate::audit::{Event, EventId};
+    use crate::audit::{Context, Event, EventId};
 
     /// Snapshots of two stores with two openings each, several of each opening.
     fn all() -> Vec<Snapshot> {
+        all_with((300, 60), |event| event)
+    }
+
+    /// The same, each of so many events, one for so many of them, changed in a way.
+    fn all_with((count, every): (u64, u64), change: impl Fn(Event) -> Event) -> Vec<Snapshot> {
         let mut all = Vec::new();
         for store in [1_u8, 2] {
             let producer = |boot| Producer::new(StoreId([store; 16]), boot);
@@ -307,12 +312,12 @@ mod tests {
                 Synth::new(u64::from(store), Set::Tuning).map(|labelled| labelled.event);
             for boot in [1, 2] {
                 let mut summary = Summary::new(Some(StoreId([store; 16])));
-                for next in 1..=300 {
-                    let event = events.next().expect("it does not end");
+                for next in 1..=count {
+                    let event = change(events.next().expect("it does not end"));
                     let mut event = Event { id: EventId::new(boot, next - 1), ..event };
                     let judgement = classifier.observe(&mut event);
                     summary.observe(&event, judgement.as_ref());
-                    if next % 60 == 0 {
+                    if next % every == 0 {
                         let (producer, summary) = (producer(boot), summary.clone());
                         all.push(Snapshot { producer, key_id: 7, first: 0, next, summary });
                     }
@@ -351,6 +356,39 @@ mod tests {
             prop_assert_eq!(&snapshots.merged(), &once);
             let events: u64 = newest.values().map(|snapshot| snapshot.next).sum();
             prop_assert_eq!(once.report(&Default::default()).totals.events, events);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8))]
+
+        /// More clients than are kept: who is told by name does not depend on who came first.
+        #[test]
+        fn a_crowd_is_the_same_in_any_order(
+            order in Just((0..12_usize).collect::<Vec<_>>()).prop_shuffle(),
+            again in proptest::collection::vec(0..12_usize, 0..12),
+        ) {
+            // A few are busy; most are seen once, and by one store alone.
+            let crowded = |event: Event| {
+                let name = match event.key_hash % 4 {
+                    0 => event.key_hash % 64,
+                    _ => event.key_hash,
+                };
+                let client = Some(crate::audit::Label::new(name | 1));
+                Event { context: Context { client, ..event.context }, ..event }
+            };
+            let all = all_with((1800, 600), crowded);
+            prop_assert_eq!(all.len(), 12);
+            let merged = |order: &mut dyn Iterator<Item = &usize>| {
+                let mut snapshots = Snapshots::default();
+                order.for_each(|at| { snapshots.take(all[*at].clone()); });
+                snapshots.merged()
+            };
+            let (one, other) =
+                (merged(&mut (0..12).collect::<Vec<_>>().iter()), merged(&mut order.iter().chain(&again)));
+            prop_assert_eq!(&one, &other);
+            let report = one.report(&Default::default());
+            prop_assert!(report.other_clients.folded > 0, "{:?}", report.other_clients);
         }
     }
 
