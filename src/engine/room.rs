@@ -5,8 +5,8 @@
 //! to be had. What ends a claim without a body needs no asking, since every flight has its reserve.
 //!
 //! Invariant: what is reserved, held, queued and being written fits into the active segment, the
-//! one prepared and the files that are free. The spare ones of those are counted only where two
-//! come at once for what there is.
+//! one prepared and the files that are free. The spare ones of those are counted only until upkeep
+//! has looked for another.
 //!
 //! Left to others: where files come from ([`super::files`]).
 
@@ -18,6 +18,9 @@ use super::shortage::Shortage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{BATCH_HEADER, SEGMENT_HEADER};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+/// Callers wait for the making of files up to this size.
+const SMALL_BYTES: u32 = 1 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Room {
@@ -99,6 +102,9 @@ impl Engine {
         let lacks_room = || !self.room.shortage.is_on() && !self.has_room(bytes, SPARES);
         while lacks_room() {
             let catalog = match self.has_threads {
+                // Upkeep was called when the log took the last file, and looks long before a large
+                // one is full: the spare files stand in meanwhile. A small one is made in no time.
+                true if self.segment_size > SMALL_BYTES && self.has_room(bytes, 0) => return,
                 true => Some(self.catalog.lock()),
                 // Nobody else runs, so whoever has it is this thread.
                 false => self.catalog.try_lock(),

@@ -222,7 +222,9 @@ impl Engine {
             catalog.retire([segment]);
             return Err(error);
         }
-        self.next.lock().prepared = Some(segment);
+        let mut next = self.next.lock();
+        next.prepared = Some(segment);
+        // Before anybody can take it.
         self.room.set_next(true);
         Ok(())
     }

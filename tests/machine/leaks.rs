@@ -15,6 +15,9 @@ const SAMPLES: u64 = 180;
 /// What a fitted line may rise by over the time that is judged, of its mean.
 const MAX_RISE: f64 = 0.05;
 
+/// Nothing lives longer, so that what is judged is as full as it will get.
+const LONGEST: Duration = Duration::from_secs(60);
+
 /// What is watched: each with its name, and what it may always rise by.
 const WATCHED: [(&str, f64); 6] = [
     ("memory (KiB)", 4096.0),
@@ -62,7 +65,7 @@ fn sample(store: &Store, directory: &Path) -> Sample {
 fn child() {
     let Some((directory, seconds)) = child::orders() else { return };
     let store = load::options(Durability::Sync).create(&directory).expect("a store");
-    let load = Load::new(CLIENTS);
+    let load = Load::new(CLIENTS).living_for(LONGEST);
     std::thread::scope(|threads| {
         threads.spawn(|| load.run(&store, 1));
         let begin = Instant::now();

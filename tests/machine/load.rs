@@ -21,6 +21,7 @@ use crate::{now_ms, pause};
 pub const TRAIL_WRITE: Duration = Duration::from_millis(50);
 pub const TRAIL_SYNC: Duration = Duration::from_millis(200);
 
+/// Longer than any of these tests, but for the one that takes an hour.
 const LONG: Duration = Duration::from_secs(3600);
 /// A client lets no more keys than these wait for a takeover or a resolution.
 const MAX_HANGING: usize = 12;
@@ -46,6 +47,8 @@ pub fn request(name: &str) -> ClaimRequest {
 #[derive(Debug)]
 pub struct Load {
     pub books: Vec<Mutex<Book>>,
+    /// The TTL of what is let go or forgotten.
+    long: Duration,
     stop: AtomicBool,
     pub claims: AtomicU64,
     pub completions: AtomicU64,
@@ -56,11 +59,17 @@ impl Load {
     pub fn new(clients: usize) -> Self {
         Self {
             books: (0..clients).map(|_| Mutex::default()).collect(),
+            long: LONG,
             stop: AtomicBool::new(false),
             claims: AtomicU64::new(0),
             completions: AtomicU64::new(0),
             other: AtomicU64::new(0),
         }
+    }
+
+    /// The same, where nothing lives longer than this.
+    pub fn living_for(self, long: Duration) -> Self {
+        Self { long, ..self }
     }
 
     /// How much each client was told.
@@ -251,7 +260,7 @@ impl<'a> Client<'a> {
     }
 
     fn forget(&mut self, name: &str) {
-        let request = request(name).ttl(LONG);
+        let request = request(name).ttl(self.load.long);
         let claim = self.claim(request, name, DropPolicy::Hold).expect("nobody holds it");
         self.complete(claim, name);
         self.book().begin(name, State::Absent);
@@ -262,7 +271,7 @@ impl<'a> Client<'a> {
 
     /// Claims a key and lets go of it without an end.
     fn hang(&mut self, name: String, policy: DropPolicy) {
-        let request = request(&name).ttl(LONG).lease(Duration::from_millis(100));
+        let request = request(&name).ttl(self.load.long).lease(Duration::from_millis(100));
         let claim = self.claim(request, &name, policy).expect("nobody holds it");
         if self.dice.below(2) == 0 {
             self.save(&claim, &name);
