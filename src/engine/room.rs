@@ -152,3 +152,29 @@ impl Engine {
         bytes + held + queued + reserved <= self.room.total(reserved, leaves)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::patience::Patience;
+    use super::super::queue::CommitQueue;
+    use super::*;
+    use crate::clock::SimClock;
+    use crate::ids::{StoreTime, Token};
+    use crate::log::Frame;
+
+    #[test]
+    fn promise_8_a_batch_that_is_being_written_still_takes_its_room() {
+        let patience = Patience::new(Arc::new(SimClock::new(0)));
+        let queue = CommitQueue::new(StoreTime(0), Token(1), Token(100), (false, false), patience);
+        queue.lock().push(&Frame::Release { token: Token(1) }, None).expect("queued");
+        let queued = queue.unwritten_bytes();
+        assert!(queued > 0);
+        assert!(queue.try_lead());
+        let batch = queue.take_filling();
+        assert_eq!(queue.unwritten_bytes(), batch.bytes.len() as u64);
+        queue.lock().push(&Frame::Release { token: Token(2) }, None).expect("queued");
+        assert_eq!(queue.unwritten_bytes(), queued + batch.bytes.len() as u64);
+        queue.note_written();
+        assert_eq!(queue.unwritten_bytes(), queued);
+    }
+}

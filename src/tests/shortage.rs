@@ -124,6 +124,7 @@ fn promise_8_a_disk_without_one_free_byte_poisons_nothing() {
         store.step_upkeep();
     }
     assert!(!store.stats().poisoned, "a full disk is no failed disk");
+    assert_eq!(store.stats().spare_segments, 2, "the room that was kept for them was enough");
     world.disk.set_capacity(u64::MAX);
     store.step_upkeep();
     execute(&store, "after", "answer");
