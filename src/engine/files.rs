@@ -95,7 +95,7 @@ impl Files {
         self.free.len() <= leaves && (leaves > 0 || self.vacant.is_empty())
     }
 
-    /// A free file, open if it was kept so; `leaves` says who asks, and is not looked at again.
+    /// A free file, open if it was kept so; whoever leaves none for others is the most entitled.
     pub(crate) fn take(&mut self, leaves: usize) -> Result<(Slot, Option<Arc<dyn DiskFile>>)> {
         if leaves == 0
             && self.free.len() <= 1

@@ -90,6 +90,7 @@ impl Room {
         let ahead = files as u64 + u64::from(self.has_next.load(Ordering::Acquire));
         // A frame that does not fit at a segment's end leaves it unused.
         let unused = self.segment_size / 8 + (SEGMENT_HEADER + 4 * BATCH_HEADER) as u64;
+        // Never nothing: who looks for room would add files without end.
         let usable = self.segment_size.saturating_sub(unused + reserved).max(SEGMENT_HEADER as u64);
         self.active.load(Ordering::Acquire) + ahead * usable
     }

@@ -181,8 +181,11 @@ impl Engine {
 
     /// Has the next segment ready before the log needs it, and the spare files.
     fn prepare_next(&self) {
-        if self.next.lock().prepared.is_none() {
-            match self.prepare() {
+        let is_ready = self.next.lock().prepared.is_some();
+        if !is_ready || self.room.shortage.is_on() {
+            // A caller may have met a shortage with the next segment ready.
+            let found = if is_ready { self.find_file() } else { self.prepare() };
+            match found {
                 Ok(()) => {
                     self.audit.make_way(false);
                     if self.room.shortage.end() {
@@ -211,6 +214,12 @@ impl Engine {
     /// Whether all files are there that are kept for when the disk is full.
     pub(crate) fn has_spares(&self) -> bool {
         self.catalog.lock().files().free_count() >= SPARES
+    }
+
+    /// Sees to it that the log has a file beyond the spare ones.
+    fn find_file(&self) -> Result<()> {
+        let mut catalog = self.catalog.lock();
+        if catalog.files().free_count() > SPARES { Ok(()) } else { catalog.add_file() }
     }
 
     /// Prepares a segment. It is offered before the catalog is let go: nobody may take a later one

@@ -246,6 +246,60 @@ fn promise_8_what_is_queued_at_once_is_not_more_than_there_is_room_for() {
     assert_eq!(store.stats().spare_segments, 2, "no spare file was needed");
 }
 
+/// With large segments callers do not wait for upkeep, and the spare files stand in.
+#[test]
+fn promise_8_threads_that_fill_large_segments_are_refused_before_a_decision() {
+    let mut world = World::new();
+    world.options = world.options.segment_bytes(1 << 21);
+    let store = world.open_with_threads(true);
+    execute(&store, "before", "answer");
+    fill_disk(&world, 1 << 21);
+    let fill = |thread: u32| {
+        (0..1000).find_map(|i| match store.claim(request(&format!("{thread}-{i}"))).wait() {
+            Ok(outcome) => {
+                let claim = super::world::claimed(outcome);
+                let refused = claim.complete(StoredResponse::new("x".repeat(200_000))).wait().err();
+                let (claim, _) = refused?.into_claim().expect("the claim comes back");
+                claim.complete(StoredResponse::default()).wait().expect("there is room");
+                None
+            }
+            Err(error) => Some(error),
+        })
+    };
+    std::thread::scope(|scope| {
+        let fill = &fill;
+        let threads: Vec<_> = (0..8).map(|thread| scope.spawn(move || fill(thread))).collect();
+        for thread in threads {
+            let refusal = thread.join().expect("no panic").expect("the disk has an end");
+            assert_eq!(refusal.kind(), ErrorKind::DiskFull, "{refusal}");
+        }
+    });
+    assert!(!store.stats().poisoned);
+    all_replay(&store, &["before".to_owned()]);
+}
+
+/// Upkeep looks for room again also while the next segment is ready.
+#[test]
+fn promise_8_a_shortage_that_a_caller_met_passes_when_there_is_room() {
+    let mut world = World::new();
+    let store = world.open();
+    store.step_upkeep();
+    let claims: Vec<_> = (0..40).map(|i| claim(&store, &format!("k{i}"))).collect();
+    fill_disk(&world, 0);
+    let complete = |claim: crate::Claim| claim.complete(StoredResponse::new("x".repeat(6000)));
+    let calls: Vec<_> = claims.into_iter().map(complete).collect();
+    store.step_upkeep();
+    assert!(store.stats().short_of_room, "more is queued than there is room for");
+    world.disk.set_capacity(u64::MAX);
+    store.step_upkeep();
+    assert!(!store.stats().short_of_room);
+    execute(&store, "after", &"x".repeat(6000));
+    let refused = calls.into_iter().filter_map(|call| call.wait().err());
+    for claim in refused.map(|error| error.into_claim().expect("the claim comes back").0) {
+        complete(claim).wait().expect("there is room again");
+    }
+}
+
 /// The spare files are for the next open and for compaction, however often a store is closed.
 #[test]
 fn promise_8_a_store_that_was_filled_and_closed_opens_on_a_disk_without_one_free_byte() {
