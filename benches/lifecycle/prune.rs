@@ -97,6 +97,7 @@ fn round(
         phase.store(DURING_IT, Ordering::SeqCst);
         let begun = Instant::now();
         if asked {
+            drop(pause);
             let pruned = store.prune().wait().expect("pruned");
             assert!(pruned.records > RECORDS * 9 / 10, "{pruned:?}");
         } else {

@@ -184,6 +184,7 @@ const LATENCIES: [(&str, &str); 8] = [
 ];
 
 fn draw(all: &[(u64, Figures)], folder: &Path) {
+    std::fs::create_dir_all(folder).expect("a folder");
     let series = |name: &str, figure: &dyn Fn(u64, &Figures) -> f64| Series {
         name: name.to_owned(),
         points: all.iter().map(|(keys, f)| (*keys as f64, figure(*keys, f))).collect(),

@@ -123,6 +123,7 @@ impl Engine {
         let may = |segment: &Arc<Segment>| {
             segment.is_sealed()
                 && !left_alone.contains(&segment.id)
+                && !self.emptied.lock().must_stay(segment.id)
                 && segment.contents().latest_expiry > now
         };
         let segments: Vec<_> = all.into_iter().filter(may).collect();
@@ -135,7 +136,7 @@ impl Engine {
     }
 
     /// Whether room on the disk counts more than what is written.
-    fn is_short(&self) -> bool {
+    pub(super) fn is_short(&self) -> bool {
         self.room.shortage.is_on() || self.room.are_spares_used()
     }
 

@@ -53,8 +53,17 @@ pub(crate) struct Late {
 pub(crate) struct Entered {
     /// Those that are not in the journal.
     entries: Vec<LateEntry>,
+    /// Whether none of them has to be: a footer says the same until they are in a run.
+    is_said: bool,
     /// Whether others of them are, which was not synced.
     is_unsynced: bool,
+}
+
+impl Entered {
+    /// Of a segment that is kept until a run is made.
+    pub(super) fn kept() -> Self {
+        Self { is_said: true, ..Self::default() }
+    }
 }
 
 /// What the memory holds and has done.
@@ -182,6 +191,9 @@ impl Engine {
     }
 
     fn write_entered(&self, entered: &mut Entered) {
+        if entered.is_said {
+            entered.entries.clear();
+        }
         if entered.entries.is_empty() {
             return;
         }
@@ -204,6 +216,11 @@ impl Engine {
         if !journal.is_in_doubt() {
             return self.late.change_journal(journal, Journal::sync);
         }
+        self.rewrite_journal(journal)
+    }
+
+    /// Makes the journal, which is locked, anew of all that is pending.
+    pub(super) fn rewrite_journal(&self, journal: &mut Journal) -> io::Result<()> {
         let pending = self.pending_entries()?;
         self.late.change_journal(journal, |journal| journal.rewrite(&pending))
     }

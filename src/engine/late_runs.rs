@@ -32,15 +32,21 @@ const LONG_JOURNAL: u64 = 32;
 impl Engine {
     /// Whether what is pending should become a run.
     pub(super) fn is_run_due(&self) -> bool {
-        let (pending, much) = (self.late.pending(), self.options.late_pending as u64);
-        let worth = self.late.runs.lock().entries() / WORTH;
-        if pending < worth.max(much / MUCH_MORE).max(1) {
-            return self.is_journal_long();
+        if self.is_journal_long() || self.emptied.lock().is_waiting() {
+            return true;
         }
+        let (pending, much) = (self.late.pending(), self.much_pending());
+        let worth = self.late.runs.lock().entries() / WORTH;
         let since_ms = self.late.pending_since_ms.load(Ordering::Relaxed);
-        pending >= much.max(worth)
-            || self.time.now().0.saturating_sub(since_ms) >= PENDING_MS
-            || self.is_journal_long()
+        let is_old = || self.time.now().0.saturating_sub(since_ms) >= PENDING_MS;
+        let least = worth.max(self.options.late_pending as u64 / MUCH_MORE).max(1);
+        pending >= much || pending >= least && is_old()
+    }
+
+    /// So many pending entries are worth a run at once.
+    pub(super) fn much_pending(&self) -> u64 {
+        let worth = self.late.runs.lock().entries() / WORTH;
+        worth.max(self.options.late_pending as u64)
     }
 
     fn is_journal_long(&self) -> bool {
@@ -96,7 +102,7 @@ impl Engine {
 
     /// Makes a run of all that is pending; whether that worked.
     fn write_run(&self, mut memory: MutexGuard<'_, LateMemory>, pace: &mut Pace) -> bool {
-        let now = self.time.now();
+        let (now, staying) = (self.time.now(), self.emptied.lock().staying());
         let mut journal = self.late.journal.lock();
         let noted = self.late.change_journal(&mut journal, |journal| journal.turn());
         drop(journal);
@@ -115,10 +121,12 @@ impl Engine {
                 self.counters.late_failures.add(1);
                 let retry_at_ms = self.time.monotonic_ms().saturating_add(RETRY_MS);
                 self.late.retry_at_ms.store(retry_at_ms, Ordering::Relaxed);
+                self.keep_no_longer(&staying);
             }
             return false;
         }
         self.publish_runs(&memory, &pending);
+        self.emptied.lock().finish(&staying);
         self.late.pending_since_ms.store(now.0, Ordering::Relaxed);
         let mut journal = self.late.journal.lock();
         self.late.change_journal(&mut journal, |journal| journal.release(noted));

@@ -30,6 +30,7 @@ mod choice;
 mod claim;
 mod commit;
 mod compact;
+mod emptied;
 mod end;
 mod environment;
 mod files;
@@ -94,6 +95,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex};
 use crate::telemetry::Meter;
 use catalog::Catalog;
+use emptied::Emptied;
 use late::Late;
 use limits::Limits;
 use pace::Density;
@@ -133,6 +135,7 @@ pub(crate) struct Engine {
     /// The segment the log moves to next, and those it has left that want their footer.
     next: Mutex<NextSegments>,
     upkeep: Upkeep,
+    emptied: Mutex<Emptied>,
     limits: Limits,
     spares: Spares,
     cache: RecordCache,
@@ -252,6 +255,7 @@ impl Engine {
             catalog: Mutex::new(parts.catalog),
             next: Mutex::new(NextSegments::default()),
             upkeep: Upkeep::default(),
+            emptied: Mutex::default(),
             counters: Counters::default(),
             held: AtomicUsize::new(0),
             closing: AtomicBool::new(false),

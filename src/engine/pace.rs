@@ -16,6 +16,10 @@ use crate::error::Result;
 /// Index entries that are removed between two breaths.
 const REMOVED_A_BREATH: usize = 256;
 
+/// The share of the rate that a growing file has: to sync a piece of it takes the disk longer than
+/// to sync one of a segment, whose length stays.
+const GROWING_SHARE: u64 = 4;
+
 /// How fast, and since when.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
@@ -75,8 +79,8 @@ impl Pace {
         Ok(())
     }
 
-    /// After bytes of a file were written that `sync` syncs: the same. An error of the kind
-    /// `Interrupted` says that the store is about to end.
+    /// After bytes of a growing file were written that `sync` syncs: the same, and slower. An error
+    /// of the kind `Interrupted` says that the store is about to end.
     pub(crate) fn rest_after(
         &mut self,
         engine: &Engine,
@@ -88,7 +92,7 @@ impl Pace {
         }
         if self.kind == Kind::Background {
             sync()?;
-            self.rest_for(engine, bytes);
+            self.rest_for(engine, bytes.saturating_mul(GROWING_SHARE));
         }
         Ok(())
     }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::Engine;
+use super::emptied::Left;
 use super::late::Entered;
 use super::pace::Pace;
 use super::segment::Segment;
@@ -15,6 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{SegmentId, StoreTime};
 use crate::index::{Location, by_shard};
 use crate::log::{Footer, FooterEntry};
+use crate::reached;
 use crate::sabotage::{self, Bug};
 
 /// Segments that one change of the manifest drops.
@@ -31,9 +33,10 @@ const UNREAD_MS: u64 = 3_600_000;
 pub struct Pruned {
     /// Expired records that were removed.
     pub records: u64,
-    /// Segments that were dropped whole.
+    /// Segments that were dropped whole, or are within seconds: as soon as the memory of late
+    /// retries is on disk.
     pub segments: u64,
-    /// Bytes of their files, which are ready for use again.
+    /// Bytes of their files, which are ready for use again then.
     pub bytes: u64,
 }
 
@@ -59,7 +62,8 @@ impl Engine {
         let early_ms = u64::from(sabotage::is_on(Bug::EarlyPrune));
         let now = self.time.now().plus_ms(early_ms);
         let mut expired = self.table.all();
-        expired.retain(|segment| segment.has_expired(now));
+        let emptied = self.emptied.lock();
+        expired.retain(|segment| segment.has_expired(now) && !emptied.must_stay(segment.id));
         expired
     }
 
@@ -106,20 +110,43 @@ impl Engine {
         let now = self.time.now();
         let mut entered = Entered::default();
         for segment in self.table.all() {
-            self.unlist_expired(&segment, now, (&mut entered, &mut pace));
+            if self.emptied.lock().must_stay(segment.id) {
+                continue;
+            }
+            if self.is_worth_keeping(0, &pace) {
+                self.unlist_expired(&segment, now, (&mut Entered::kept(), &mut pace));
+                self.emptied.lock().keep(segment.id, Left::Unexpired);
+            } else {
+                self.unlist_expired(&segment, now, (&mut entered, &mut pace));
+            }
         }
         self.note_entered(&mut entered, &mut pace);
         drop((alone, hurry));
+        let emptied = self.emptied.lock();
+        segments += emptied.empty();
+        if emptied.is_waiting() {
+            drop(emptied);
+            self.ask_upkeep(true);
+        }
         let records = self.counters.pruned.get() - before;
         Ok(Pruned { records, segments, bytes: segments * u64::from(self.segment_size) })
     }
 
-    /// Drops segments, at most so many as one change of the manifest drops. One whose footer cannot
-    /// be read now is left for later. Returns how many are gone.
+    /// Drops segments, at most so many as one change of the manifest drops, or empties them and
+    /// keeps them for a run. One whose footer cannot be read now is left for later. Returns how many
+    /// are gone.
     fn drop_segments(&self, segments: Vec<Arc<Segment>>, pace: &mut Pace) -> Result<u64> {
         let (mut doomed, mut entered) = (Vec::new(), Entered::default());
         for segment in segments {
-            if doomed.len() < AT_A_TIME && self.unlist_expired_all(&segment, &mut entered, pace) {
+            let is_done = self.emptied.lock().is_done(segment.id);
+            if !is_done && self.is_worth_keeping(segment.contents().records, pace) {
+                if self.unlist_expired_all(&segment, &mut Entered::kept(), pace) {
+                    reached::note("late retries: a segment is kept for a run");
+                    self.emptied.lock().keep(segment.id, Left::Nothing);
+                }
+            } else if doomed.len() < AT_A_TIME
+                && (is_done || self.unlist_expired_all(&segment, &mut entered, pace))
+            {
                 doomed.push(segment);
             }
         }
@@ -135,6 +162,8 @@ impl Engine {
         }
         drop((left_alone, unread));
         self.release_segments(&doomed, &[])?;
+        let mut emptied = self.emptied.lock();
+        doomed.iter().for_each(|segment| emptied.remove(segment.id));
         Ok(doomed.len() as u64)
     }
 

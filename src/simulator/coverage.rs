@@ -55,6 +55,8 @@ const KNOWN: [(&str, &[&str]); 11] = [
         "late retries: a run beside others", "late retries: a run becomes one with others",
         "late retries: a window leaves", "late retries: an opening drops a run",
         "late retries: more is pending than may be", "late retries: the journal is written anew",
+        "late retries: a segment is kept for a run",
+        "late retries: segments are kept for a run that fails",
     ]),
     ("audit trail", &[
         "trail: an opening", "trail: turns", "trail: a full ring drops",
