@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use oncekey::simulation::{Environment, SimClock};
-use oncekey::{ClaimRequest, Fingerprint, Key, Outcome, Scope, Store, StoredResponse};
+use oncekey::{ClaimRequest, Fingerprint, Key, Outcome, Scope, Stats, Store, StoredResponse};
 
 use crate::batches;
 use crate::latencies::Latencies;
@@ -15,6 +15,8 @@ use crate::plot::{Axis, Plot, Scale, Series};
 const RECORDS: u64 = 1_000_000;
 const TTL: Duration = Duration::from_secs(1800);
 const BEFORE: Duration = Duration::from_secs(2);
+/// Between two looks at the store.
+const LOOK: Duration = Duration::from_millis(20);
 const IDLE: u8 = 0;
 const BEFORE_IT: u8 = 1;
 const DURING_IT: u8 = 2;
@@ -92,8 +94,12 @@ fn round(
         let foreground = threads.spawn(|| foreground(&store, &phase, before, during));
         std::thread::sleep(Duration::from_millis(300));
         phase.store(BEFORE_IT, Ordering::SeqCst);
-        std::thread::sleep(BEFORE);
-        let files = store.stats();
+        let files = if asked {
+            std::thread::sleep(BEFORE);
+            store.stats()
+        } else {
+            look_on(&store, |begun, _| begun.elapsed() >= BEFORE)
+        };
         phase.store(DURING_IT, Ordering::SeqCst);
         let begun = Instant::now();
         if asked {
@@ -102,9 +108,7 @@ fn round(
             assert!(pruned.records > RECORDS * 9 / 10, "{pruned:?}");
         } else {
             drop(pause);
-            while store.stats().segments > 3 {
-                std::thread::sleep(Duration::from_millis(5));
-            }
+            look_on(&store, |_, stats| stats.segments <= 3);
         }
         let took = begun.elapsed();
         phase.store(OVER, Ordering::SeqCst);
@@ -122,6 +126,19 @@ fn round(
     drop(store);
     let _ = std::fs::remove_dir_all(&dir);
     (took, points)
+}
+
+/// Looks at the store, before a prune as during it: a look visits every shard, which a caller may
+/// have to wait for.
+fn look_on(store: &Store, is_over: impl Fn(Instant, &Stats) -> bool) -> Stats {
+    let begun = Instant::now();
+    loop {
+        let stats = store.stats();
+        if is_over(begun, &stats) {
+            return stats;
+        }
+        std::thread::sleep(LOOK);
+    }
 }
 
 /// One caller, until it is over; returns the latencies by time, in milliseconds from the prune.

@@ -383,9 +383,10 @@ impl Store {
         self.inner.engine.audit.step_called(&self.inner.engine.time);
     }
 
-    /// Drops expired segments; false if there were none.
+    /// Drops expired segments, as the compaction thread would; false if there were none.
     pub fn step_prune(&self) -> bool {
-        self.inner.engine.step_prune(&mut Pace::hurried()) > 0
+        let engine = &self.inner.engine;
+        engine.step_prune(&mut Pace::background(engine)) > 0
     }
 
     /// One compaction, as [`compact`](Self::compact) would make it; false if none was worth it.

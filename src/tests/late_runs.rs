@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use super::chaos::{ChaosDisk, How, within};
-use super::world::{HALF_HOUR, World, claim, execute, fill_segment, key, scope, sparse_segments};
+use super::world::{
+    DAY, HALF_HOUR, World, claim, execute, execute_for, fill_segment, key, scope, sparse_segments,
+};
 use crate::simulation::{CallKind, Disk as _, Environment, Fault, Survival};
 use crate::{Options, Store};
 
@@ -61,6 +63,96 @@ fn p7_a_prune_writes_the_journal_alone_and_the_run_comes_later_with_all_of_it() 
     let mut next = world.fork();
     next.crash(Survival::Nothing, 3);
     check(&next.open());
+}
+
+/// A store of its own that has expired keys worth a run, and has taken them out of the index.
+fn emptied() -> (World, Store) {
+    let mut world = World::with(Options::new().ttl(HALF_HOUR));
+    world.options.late_pending = 16;
+    let store = world.open();
+    expired(&world, &store, "k", 20);
+    assert!(!store.step_prune(), "its segment is not dropped yet");
+    (world, store)
+}
+
+fn are_all_late(store: &Store) -> bool {
+    (0..20).all(|number| is_late(store, &format!("k-{number}")))
+}
+
+#[test]
+fn p7_a_large_prune_keeps_its_segments_and_writes_nothing_until_a_run_is_made() {
+    let (world, store) = emptied();
+    let segments = store.stats().segments;
+    assert_eq!((runs(&world), journals(&world)), (0, 0));
+    assert!(store.stats().pruned >= 20);
+    assert_eq!(store.stats().dropped_segments, 0);
+    // What was kept says it all after a power cut, also of keys that are claimed again meanwhile.
+    execute(&store, "k-7", "again");
+    forget(&store, "k-8");
+    let check = |store: &Store| {
+        let all = (0..20).filter(|number| ![7, 8].contains(number));
+        assert!(all.into_iter().all(|number| is_late(store, &format!("k-{number}"))));
+        assert!(!is_late(store, "k-8") && !is_late(store, "fresh"));
+    };
+    let mut next = world.fork();
+    next.crash(Survival::Nothing, 3);
+    check(&next.open());
+    assert!(store.step_rewrite(), "makes the run");
+    assert_eq!((runs(&world), store.stats().segments), (1, segments));
+    let mut next = world.fork();
+    next.crash(Survival::Nothing, 3);
+    check(&next.open());
+    assert!(store.step_rewrite(), "and drops the segment");
+    assert_eq!((store.stats().dropped_segments, store.stats().segments), (1, segments - 1));
+    check(&store);
+}
+
+#[test]
+fn p8_a_run_that_cannot_be_made_keeps_no_segment() {
+    for fault in [Fault::Full, Fault::Io, Fault::FailedSync] {
+        let (world, store) = emptied();
+        world.disk.fail_from(world.disk.calls(), fault);
+        assert!(!store.step_late(), "{fault:?}");
+        world.disk.clear_faults();
+        assert!(store.step_prune(), "{fault:?}: it is let go");
+        assert!(!store.stats().poisoned && are_all_late(&store), "in memory at least");
+        store.step_upkeep();
+        let mut next = world.fork();
+        next.crash(Survival::Nothing, 3);
+        assert!(are_all_late(&next.open()), "{fault:?}: and written when it could be");
+    }
+}
+
+#[test]
+fn promise_10_a_prune_while_compaction_is_paused_gives_the_room_back_at_once() {
+    let mut world = World::with(Options::new().ttl(HALF_HOUR));
+    world.options.late_pending = 16;
+    let store = world.open_with_threads(true);
+    let pause = store.pause_compaction();
+    expired(&world, &store, "k", 20);
+    let before = store.stats().segments;
+    let pruned = store.prune().wait().expect("pruned");
+    assert_eq!((pruned.segments, store.stats().segments), (1, before - 1));
+    drop(pause);
+}
+
+#[test]
+fn promise_10_a_prune_tells_of_segments_that_go_as_soon_as_the_run_is_made() {
+    within(Duration::from_secs(60), || {
+        let mut world = World::with(Options::new().ttl(HALF_HOUR));
+        world.options.late_pending = 16;
+        let store = world.open_with_threads(true);
+        let pause = store.pause_compaction();
+        execute_for(&store, "long", DAY, "kept");
+        expired(&world, &store, "k", 20);
+        drop(pause);
+        store.prune().wait().expect("pruned");
+        assert!(store.stats().pruned >= 20);
+        while runs(&world) == 0 {
+            std::thread::yield_now();
+        }
+        assert!(are_all_late(&store));
+    });
 }
 
 #[test]
