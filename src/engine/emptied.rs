@@ -83,7 +83,7 @@ impl Engine {
     /// due then, and somebody is there to make it.
     pub(super) fn is_worth_keeping(&self, expired: u64, pace: &Pace) -> bool {
         let is_early = self.time.monotonic_ms() < self.late.retry_at_ms.load(Ordering::Relaxed);
-        let is_left_to_others = !pace.is_hurried() || self.has_threads && !self.is_paused();
+        let is_left_to_others = !pace.is_hurried() || !self.is_paused();
         self.late.is_on
             && is_left_to_others
             && !is_early

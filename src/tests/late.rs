@@ -25,10 +25,10 @@ fn late(store: &Store, name: &str) -> Option<(u64, bool)> {
     late.map(|late| (late.expired_at().as_millis(), late.completed_at().is_some()))
 }
 
-/// Prunes, and makes runs of what is remembered since.
+/// Prunes, makes runs of what is remembered since, and drops what was kept for them.
 fn prune(store: &Store) {
     store.prune().wait().expect("pruned");
-    while store.step_late() {}
+    while store.step_late() || store.step_prune() {}
 }
 
 fn forget(store: &Store, name: &str) {
@@ -301,8 +301,12 @@ fn windows_are_few_however_long_keys_come_and_go() {
     assert!(store.stats().late_keys < 60, "{}", store.stats().late_keys);
 }
 
-/// Prunes with a fault at one call, and says what the calls were.
-fn prune_with(at: Option<(u64, Fault)>) -> (World, Store, Vec<crate::simulation::SimCall>) {
+/// Prunes with a fault at one call, and says what the calls were. While compaction is paused what
+/// expired goes to the journal first.
+fn prune_with(
+    is_paused: bool,
+    at: Option<(u64, Fault)>,
+) -> (World, Store, Vec<crate::simulation::SimCall>) {
     let mut world = small_runs(Options::new());
     world.disk.record_calls();
     let store = world.open();
@@ -310,33 +314,41 @@ fn prune_with(at: Option<(u64, Fault)>) -> (World, Store, Vec<crate::simulation:
     if let Some((at, fault)) = at {
         world.disk.fail_at(at, fault);
     }
+    let pause = is_paused.then(|| store.pause_compaction());
     prune(&store);
+    drop(pause);
     let calls = world.disk.recorded_calls();
     (world, store, calls)
 }
 
 #[test]
 fn p8_what_the_disk_refuses_of_the_memory_fails_no_request_and_keeps_no_segment() {
-    let (.., calls) = prune_with(None);
-    let of_memory: Vec<u64> = (0..)
-        .zip(&calls)
-        .filter(|(_, call)| call.file.starts_with("late"))
-        .map(|(at, _)| at)
-        .collect();
-    let last = *of_memory.last().expect("calls of the memory");
-    assert!(of_memory.len() > 10, "{of_memory:?}");
-    for fault in [Fault::Full, Fault::Io, Fault::ShortWrite, Fault::FailedSync] {
-        for &at in of_memory.iter().filter(|at| **at > last - 12) {
-            let (world, store, _) = prune_with(Some((at, fault)));
-            assert!(!store.stats().poisoned && store.stats().dropped_segments > 0);
-            assert!(late(&store, "a").is_some(), "it is in memory at least");
-            // It is written again when it can be.
-            store.step_upkeep();
-            let mut next = world.fork();
-            next.crash(Survival::Nothing, 3);
-            assert!(late(&next.open(), "a").is_some(), "{fault:?} at call {at}");
+    for (is_paused, least) in [(true, 10), (false, 5)] {
+        let (.., calls) = prune_with(is_paused, None);
+        let of_memory: Vec<u64> = (0..)
+            .zip(&calls)
+            .filter(|(_, call)| call.file.starts_with("late"))
+            .map(|(at, _)| at)
+            .collect();
+        let last = *of_memory.last().expect("calls of the memory");
+        assert!(of_memory.len() >= least, "{of_memory:?}");
+        for fault in [Fault::Full, Fault::Io, Fault::ShortWrite, Fault::FailedSync] {
+            for &at in of_memory.iter().filter(|at| **at > last - 12) {
+                refuses_at(is_paused, at, fault);
+            }
         }
     }
+}
+
+fn refuses_at(is_paused: bool, at: u64, fault: Fault) {
+    let (world, store, _) = prune_with(is_paused, Some((at, fault)));
+    assert!(!store.stats().poisoned && store.stats().dropped_segments > 0);
+    assert!(late(&store, "a").is_some(), "it is in memory at least");
+    // It is written again when it can be.
+    store.step_upkeep();
+    let mut next = world.fork();
+    next.crash(Survival::Nothing, 3);
+    assert!(late(&next.open(), "a").is_some(), "{fault:?} at call {at}");
 }
 
 #[test]

@@ -47,7 +47,10 @@ fn p7_a_prune_writes_the_journal_alone_and_the_run_comes_later_with_all_of_it() 
     world.options.late_pending = 16;
     let store = world.open();
     expired(&world, &store, "k", 20);
+    // Nobody else is to make a run.
+    let pause = store.pause_compaction();
     store.prune().wait().expect("pruned");
+    drop(pause);
     assert_eq!((runs(&world), journals(&world)), (0, 1));
     let check = |store: &Store| {
         assert!((0..20).all(|number| is_late(store, &format!("k-{number}"))));
@@ -105,6 +108,28 @@ fn p7_a_large_prune_keeps_its_segments_and_writes_nothing_until_a_run_is_made() 
     assert!(store.step_rewrite(), "and drops the segment");
     assert_eq!((store.stats().dropped_segments, store.stats().segments), (1, segments - 1));
     check(&store);
+}
+
+#[test]
+fn p7_compaction_takes_no_segment_that_a_prune_left_to_say_what_expired() {
+    let mut world = World::with(Options::new().ttl(HALF_HOUR));
+    world.options.late_pending = 16;
+    let store = world.open();
+    for number in 0..20 {
+        execute(&store, &format!("k-{number}"), "answer");
+    }
+    sparse_segments(&world, &store);
+    expired(&world, &store, "m", 20);
+    store.prune().wait().expect("pruned");
+    assert_eq!((runs(&world), journals(&world)), (0, 0));
+    assert!(!store.step_compact(), "they are not moved yet");
+    let mut next = world.fork();
+    next.crash(Survival::Nothing, 3);
+    assert!(are_all_late(&next.open()));
+    assert!(store.step_late() && store.step_compact());
+    let mut next = world.fork();
+    next.crash(Survival::Nothing, 3);
+    assert!(are_all_late(&next.open()) && are_all_late(&store));
 }
 
 #[test]
