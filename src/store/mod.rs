@@ -261,9 +261,14 @@ impl Store {
     }
 
     /// Removes every record that has expired by now, rather than in the background: whole segments
-    /// give their room back at once, other records leave memory and give theirs back when their
-    /// segment is compacted. It works on the calling thread, as fast as it can, also while
-    /// compaction is paused.
+    /// give their room back, other records leave memory and give theirs back when their segment is
+    /// compacted. It works on the calling thread, as fast as it can, also while compaction is
+    /// paused.
+    ///
+    /// Where a hundred thousand records and more expire, their segments' room comes back some
+    /// seconds later: once the store has written down, by itself and slowly enough for nobody to
+    /// notice, which keys they were ([`Options::remember_late`](crate::Options::remember_late)). It
+    /// comes back at once while compaction is paused, or the disk is short of room.
     ///
     /// # Errors
     /// [`Poisoned`](crate::ErrorKind::Poisoned), [`Closed`](crate::ErrorKind::Closed).
