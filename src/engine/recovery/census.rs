@@ -115,7 +115,7 @@ impl Census<'_> {
                 }
             }
         }
-        let start = read_start(&segment, None)?;
+        let start = self.read_start(&segment, None)?;
         let scan = start.scan(ScanOptions::default());
         look.found = Found::Data { start, scan };
         Ok(look)
@@ -199,9 +199,14 @@ impl Census<'_> {
 
     /// Reads a sealed segment up to an offset, and scans it.
     pub(crate) fn read(&self, segment: &Segment, end: Option<u32>) -> Result<Data> {
-        let start = read_start(segment, end)?;
+        let start = self.read_start(segment, end)?;
         let scan = start.scan(ScanOptions { whole_until: end, ..ScanOptions::default() });
         Ok(Data { bytes: start.bytes, scan })
+    }
+
+    fn read_start(&self, segment: &Segment, whole_until: Option<u32>) -> Result<Start> {
+        Start::read(segment, whole_until, self.workers)
+            .map_err(|error| Error::io(format_args!("reading {}", segment.slot.file_name()), error))
     }
 
     /// Reports what a scan found wrong.
@@ -273,11 +278,6 @@ impl Look {
 
 fn damage_report(file: &str, offset: u64, bytes: u64, what: &str) -> DamageReport {
     DamageReport { file: file.into(), offset, bytes, what: what.into() }
-}
-
-fn read_start(segment: &Segment, whole_until: Option<u32>) -> Result<Start> {
-    Start::read(segment, whole_until)
-        .map_err(|error| Error::io(format_args!("reading {}", segment.slot.file_name()), error))
 }
 
 /// The first batch of a sealed log segment, if it is good.

@@ -2,21 +2,26 @@
 //!
 //! All of it is looked at, since a batch far behind the others may prove that one between was lost.
 //! But only what a batch reaches is kept: most of a segment in use is empty, and memory that is
-//! touched for the first time costs more than reading into it.
+//! touched for the first time costs more than reading into it. For the same reason what is kept is
+//! read once more rather than gathered on the way, by several threads.
 //!
 //! Reading asks nothing of other segments, so that several can be read at one time.
 
 use std::io;
 
+use super::crew;
 use crate::disk::{self, DiskFile};
 use crate::engine::segment::Segment;
 use crate::ids::{Nonce, Token};
 use crate::log::{BATCH_HEADER, BatchHeader, SEGMENT_HEADER, Scan, ScanOptions, reach, scan_start};
 use crate::sabotage::{self, Bug};
+use crate::sync::Mutex;
 
-/// What is read at one time: it stays in the processor's caches. A multiple of what batches are
+/// What is looked at in one go: it stays in the processor's caches. A multiple of what batches are
 /// aligned to.
 const PIECE_BYTES: usize = 512 << 10;
+/// What one thread reads in one go of what is kept: with less a second is not worth its start.
+const PART_BYTES: usize = 2 << 20;
 
 /// What a scan needs of a segment file.
 #[derive(Debug)]
@@ -29,21 +34,20 @@ pub(crate) struct Start {
 }
 
 impl Start {
-    /// Reads what a scan needs of a segment.
-    pub(crate) fn read(segment: &Segment, whole_until: Option<u32>) -> io::Result<Self> {
+    /// Reads what a scan needs of a segment, on at most so many threads.
+    pub(crate) fn read(
+        segment: &Segment,
+        whole_until: Option<u32>,
+        workers: usize,
+    ) -> io::Result<Self> {
         let file = &*segment.file;
         if let Some(until) = whole_until {
-            let mut bytes = vec![0; until as usize];
-            let len = disk::read(file, &mut bytes, 0)?;
-            bytes.truncate(len);
+            let bytes = read_start(file, until as usize, workers)?;
             let nonce = life(&bytes, segment.nonce);
-            return Ok(Self { bytes, len, nonce });
+            return Ok(Self { len: bytes.len(), bytes, nonce });
         }
-        let mut reading = Reading { file, bytes: Vec::new(), nonce: segment.nonce, kept: 0 };
-        let len = reading.read(segment.size as usize)?;
-        let Reading { mut bytes, nonce, kept, .. } = reading;
-        bytes.truncate(kept);
-        Ok(Self { bytes, len, nonce })
+        let (len, kept, nonce) = look_through(file, segment.size as usize, segment.nonce)?;
+        Ok(Self { bytes: read_start(file, kept, workers)?, len, nonce })
     }
 
     /// Scans it.
@@ -66,49 +70,42 @@ fn life(start: &[u8], own: Nonce) -> Nonce {
     said.filter(|_| sabotage::is_on(Bug::OldSegment)).unwrap_or(own)
 }
 
-/// The start of a segment file, while it is read.
-struct Reading<'a> {
-    file: &'a dyn DiskFile,
-    /// What is kept, and behind it what was read last.
-    bytes: Vec<u8>,
-    nonce: Nonce,
-    kept: usize,
+/// Looks at a file of at most `size` bytes: how many it has, how far a scan of it looks, and the life
+/// that it is read in.
+fn look_through(file: &dyn DiskFile, size: usize, own: Nonce) -> io::Result<(usize, usize, Nonce)> {
+    // A header may begin in one piece and end in the next.
+    let mut buffer = vec![0; PIECE_BYTES + BATCH_HEADER];
+    let (mut needed, mut nonce) = (SEGMENT_HEADER + BATCH_HEADER, own);
+    for from in (0..size).step_by(PIECE_BYTES) {
+        let want = (size - from).min(buffer.len());
+        let room = buffer.get_mut(..want).unwrap_or_default();
+        let count = disk::read(file, room, from as u64)?;
+        let piece = room.get(..count).unwrap_or_default();
+        if from == 0 {
+            nonce = life(piece, own);
+        }
+        needed = needed.max(reach(piece, from as u32, nonce) as usize);
+        if count < want {
+            let len = from + count;
+            return Ok((len, needed.min(len), nonce));
+        }
+    }
+    Ok((size, needed.min(size), nonce))
 }
 
-impl Reading<'_> {
-    /// Reads a file of at most `size` bytes; returns how many it has.
-    fn read(&mut self, size: usize) -> io::Result<usize> {
-        let mut needed = SEGMENT_HEADER + BATCH_HEADER;
-        for from in (0..size).step_by(PIECE_BYTES) {
-            // A header may begin in this piece and end in the next.
-            let want = (size - from).min(PIECE_BYTES + BATCH_HEADER);
-            let count = self.read_behind(want, from)?;
-            if from == 0 {
-                self.nonce = life(&self.bytes, self.nonce);
-            }
-            let piece = self.bytes.get(self.kept..self.kept + count).unwrap_or_default();
-            needed = needed.max(reach(piece, from as u32, self.nonce) as usize);
-            if needed > from {
-                // What lies between was taken to be empty, and a later batch makes it matter.
-                if self.kept < from {
-                    self.read_behind(from + count - self.kept, self.kept)?;
-                }
-                self.kept = from + count.min(PIECE_BYTES);
-            }
-            if count < want {
-                return Ok(from + count);
-            }
-        }
-        Ok(size)
-    }
-
-    /// Reads bytes of the file behind those that are kept.
-    fn read_behind(&mut self, want: usize, from: usize) -> io::Result<usize> {
-        let end = self.kept + want;
-        self.bytes.resize(end.max(self.bytes.len()), 0);
-        let room = self.bytes.get_mut(self.kept..end).unwrap_or_default();
-        disk::read(self.file, room, from as u64)
-    }
+/// Reads the first `len` bytes of a file, or as many as it has.
+fn read_start(file: &dyn DiskFile, len: usize, workers: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; len];
+    let parts: Vec<_> = bytes.chunks_mut(PART_BYTES).map(Mutex::new).collect();
+    let read = |part: usize| match parts.get(part) {
+        Some(room) => disk::read(file, &mut room.lock(), (part * PART_BYTES) as u64),
+        None => Ok(0),
+    };
+    let (_, counts) = crew::share(workers, parts.len(), || (), |(), part| Ok(read(part)))
+        .map_err(io::Error::other)?;
+    let count = counts.into_iter().sum::<io::Result<usize>>()?;
+    bytes.truncate(count);
+    Ok(bytes)
 }
 
 #[cfg(test)]

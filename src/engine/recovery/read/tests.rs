@@ -67,7 +67,7 @@ proptest! {
         let segment =
             Arc::new(Segment::new(life, SIZE as u32, StoreTime(0), file, Contents::empty()));
         let options = ScanOptions { synced: Token(synced), ..ScanOptions::default() };
-        let start = Start::read(&segment, None).unwrap();
+        let start = Start::read(&segment, None, 2).unwrap();
         let (kept, scan_of_kept) = (&start.bytes, start.scan(options));
         // Known before it was known what was synced, it comes to the same.
         let unknowing = start.scan(ScanOptions::default());
