@@ -134,6 +134,12 @@ impl Keeper {
         let now_ms = time.monotonic_ms();
         self.take((ring, known), counts, now_ms, Writes::All);
         let sequence = self.sequence;
+        // Also what never came to be written is told of, since it has numbers.
+        if sequence > 0
+            && let Err(error) = self.begin()
+        {
+            return self.judge(Err(Lost { events: 0, error }), counts, now_ms);
+        }
         let Some(writer) = &mut self.writer else { return };
         let done = writer.end(sequence, time.latest());
         self.judge_written(done, counts, now_ms);

@@ -39,8 +39,9 @@ const CONFIRMED: &str = "a key was forgotten as its window was over, and a crash
                          the leap was confirmed; the model had not allowed it";
 const UNSYNCED_END: &str = "the end of a trail whose disk failed went with a power cut after the \
                             store was closed; the model had not allowed it";
+const DROPPED: &str = "a trail of nothing but what was dropped does not say so";
 
-pub(super) const CORPUS: [(u64, Length, &str); 35] = [
+pub(super) const CORPUS: [(u64, Length, &str); 36] = [
     (36, Length::Short, EXPIRED),
     (155, Length::Short, AHEAD),
     (678, Length::Short, EXPIRED),
@@ -48,6 +49,7 @@ pub(super) const CORPUS: [(u64, Length, &str); 35] = [
     (4312, Length::Short, AHEAD),
     (5028, Length::Short, UNCOUNTED),
     (7622, Length::Short, FORGET),
+    (12_816, Length::Short, DROPPED),
     (33, Length::Medium, LATE),
     (129, Length::Medium, LATE),
     (4544, Length::Short, LATE),

@@ -403,6 +403,22 @@ fn promise_9_what_a_full_ring_drops_is_counted_and_a_gap() {
     assert!(matches!(gap, TrailItem::Gap(gap) if gap.lost == Some(dropped)), "{gap:?}");
 }
 
+/// What was decided while the store's disk was full is told of at the end even where the trail had
+/// nothing before it.
+#[test]
+fn promise_9_a_trail_of_nothing_but_what_was_dropped_says_how_much_that_is() {
+    let mut audited = Audited::new();
+    let store = audited.open();
+    store.engine().audit.make_way(true);
+    execute(&store, "a", "done");
+    store.step_audit();
+    store.engine().audit.make_way(false);
+    assert_eq!((store.stats().audit_dropped, store.stats().audit_bytes), (2, 0));
+    store.close(Duration::from_secs(1)).wait().expect("closed");
+    let told: Vec<_> = audited.reader().map(|item| item.expect("read")).collect();
+    assert!(matches!(&told[..], [TrailItem::Gap(gap)] if gap.lost == Some(2)), "{told:?}");
+}
+
 /// The store gives up a spare file for what cannot wait: that room must not go to the trail.
 #[test]
 fn promise_8_a_trail_makes_way_for_a_store_whose_disk_is_full() {
