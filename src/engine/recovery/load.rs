@@ -93,7 +93,7 @@ impl Loader<'_> {
             let gathered = self.gather(&plan, workers, &spare, &tell)?;
             let (own, piles) = (|| Worker::new(self), plan.piles());
             let (_, filled) = crew::share(workers, piles, own, |worker, pile| {
-                let parts: Vec<&[Entry]> = gathered.iter().map(|own| own.get(pile)).collect();
+                let parts: Vec<&[Entry]> = gathered.iter().flat_map(|own| own.get(pile)).collect();
                 worker.load_pile(&parts, plan.part(pile))
             })?;
             // In an order that does not depend on the threads.
@@ -127,11 +127,11 @@ impl Loader<'_> {
         tell: &(impl Fn() + Sync),
     ) -> Result<Vec<Piles>> {
         let entries = usize::try_from(self.entries()).unwrap_or(0) + self.tail.len();
-        let in_pile = entries / SHARDS * plan.pile_len() / workers;
+        let in_round = entries / workers * plan.shards() / SHARDS;
         let state = || {
             let mut piles: Piles = spare.lock().pop().unwrap_or_default();
             // Hashes are spread evenly, footers less so.
-            piles.begin(plan.piles(), in_pile + in_pile / 8);
+            piles.begin(plan.piles(), in_round + in_round / 8);
             (piles, Vec::new())
         };
         let pieces = self.segments.len() + usize::from(!self.tail.is_empty());

@@ -84,8 +84,12 @@ impl Plan {
         self.shards.len().div_ceil(self.pile_len())
     }
 
-    pub(super) fn pile_len(&self) -> usize {
+    fn pile_len(&self) -> usize {
         1 << self.shift
+    }
+
+    pub(super) fn shards(&self) -> usize {
+        self.shards.len()
     }
 
     /// The shards of a pile.
@@ -102,30 +106,58 @@ impl Plan {
     }
 }
 
-/// What one thread gathered.
+/// So many entries of a pile lie side by side.
+const BLOCK: usize = 128;
+
+/// What one thread gathered. All piles are in blocks of one allocation: as large as it is in a large
+/// store it goes back to the system when it is dropped, where hundreds of smaller ones would stay
+/// with the allocator, between the shards that were made meanwhile.
 #[derive(Debug, Default)]
 pub(super) struct Piles {
-    piles: Vec<Vec<Entry>>,
+    entries: Vec<Entry>,
+    piles: Vec<Pile>,
+}
+
+/// Where one pile's entries are.
+#[derive(Debug, Clone, Default)]
+struct Pile {
+    /// Where its blocks begin.
+    blocks: Vec<usize>,
+    /// The last block's places that are free.
+    free: Range<usize>,
 }
 
 impl Piles {
-    /// Forgets all entries, and makes room for about so many in each pile.
-    pub(super) fn begin(&mut self, piles: usize, entries_a_pile: usize) {
-        self.piles.resize_with(piles, Vec::new);
-        for pile in &mut self.piles {
-            pile.clear();
-            pile.reserve(entries_a_pile);
-        }
+    /// Forgets all entries, and makes room for about so many.
+    pub(super) fn begin(&mut self, piles: usize, entries: usize) {
+        self.entries.clear();
+        self.entries.reserve(entries + piles.min(entries) * BLOCK);
+        self.piles.clear();
+        self.piles.resize(piles, Pile::default());
     }
 
-    pub(super) fn get(&self, pile: usize) -> &[Entry] {
-        self.piles.get(pile).map_or(&[], |pile| pile)
+    /// A pile's entries, in several slices.
+    pub(super) fn get(&self, pile: usize) -> impl Iterator<Item = &[Entry]> {
+        self.piles.get(pile).into_iter().flat_map(move |pile| {
+            let ends = |begin: usize| match begin + BLOCK == pile.free.end {
+                true => pile.free.start,
+                false => begin + BLOCK,
+            };
+            pile.blocks.iter().filter_map(move |begin| self.entries.get(*begin..ends(*begin)))
+        })
     }
 
     #[inline]
     pub(super) fn add(&mut self, pile: usize, entry: Entry) {
-        if let Some(pile) = self.piles.get_mut(pile) {
-            pile.push(entry);
+        let Some(pile) = self.piles.get_mut(pile) else { return };
+        if pile.free.is_empty() {
+            let begin = self.entries.len();
+            self.entries.resize(begin + BLOCK, Entry::NONE);
+            pile.blocks.push(begin);
+            pile.free = begin..begin + BLOCK;
+        }
+        if let Some(place) = pile.free.next().and_then(|at| self.entries.get_mut(at)) {
+            *place = entry;
         }
     }
 }
@@ -220,7 +252,7 @@ mod tests {
                     }
                 }
                 for pile in 0..plan.piles() {
-                    let parts: Vec<&[Entry]> = gathered.iter().map(|own| own.get(pile)).collect();
+                    let parts: Vec<&[Entry]> = gathered.iter().flat_map(|own| own.get(pile)).collect();
                     let part = plan.part(pile);
                     let sorted = sorter.sort(&parts, part.clone());
                     prop_assert!(sorted.iter().all(|entry| part.contains(&entry.hash.shard())));
