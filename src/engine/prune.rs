@@ -133,8 +133,8 @@ impl Engine {
     }
 
     /// Drops segments, at most so many as one change of the manifest drops, or empties them and
-    /// keeps them for a run. One whose footer cannot be read now is left for later. Returns how many
-    /// are gone.
+    /// keeps them for a run. One whose footer cannot be read now is left for later. Returns how
+    /// many are gone.
     fn drop_segments(&self, segments: Vec<Arc<Segment>>, pace: &mut Pace) -> Result<u64> {
         let (mut doomed, mut entered) = (Vec::new(), Entered::default());
         for segment in segments {

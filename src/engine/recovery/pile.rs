@@ -109,9 +109,9 @@ impl Plan {
 /// So many entries of a pile lie side by side.
 const BLOCK: usize = 128;
 
-/// What one thread gathered. All piles are in blocks of one allocation: as large as it is in a large
-/// store it goes back to the system when it is dropped, where hundreds of smaller ones would stay
-/// with the allocator, between the shards that were made meanwhile.
+/// What one thread gathered. All piles are in blocks of one allocation: as large as it is in a
+/// large store it goes back to the system when it is dropped, where hundreds of smaller ones would
+/// stay with the allocator, between the shards that were made meanwhile.
 #[derive(Debug, Default)]
 pub(super) struct Piles {
     entries: Vec<Entry>,
@@ -252,7 +252,8 @@ mod tests {
                     }
                 }
                 for pile in 0..plan.piles() {
-                    let parts: Vec<&[Entry]> = gathered.iter().flat_map(|own| own.get(pile)).collect();
+                    let parts = gathered.iter().flat_map(|own| own.get(pile));
+                    let parts: Vec<&[Entry]> = parts.collect();
                     let part = plan.part(pile);
                     let sorted = sorter.sort(&parts, part.clone());
                     prop_assert!(sorted.iter().all(|entry| part.contains(&entry.hash.shard())));

@@ -70,8 +70,8 @@ fn life(start: &[u8], own: Nonce) -> Nonce {
     said.filter(|_| sabotage::is_on(Bug::OldSegment)).unwrap_or(own)
 }
 
-/// Looks at a file of at most `size` bytes: how many it has, how far a scan of it looks, and the life
-/// that it is read in.
+/// Looks at a file of at most `size` bytes: how many it has, how far a scan of it looks, and the
+/// life that it is read in.
 fn look_through(file: &dyn DiskFile, size: usize, own: Nonce) -> io::Result<(usize, usize, Nonce)> {
     // A header may begin in one piece and end in the next.
     let mut buffer = vec![0; PIECE_BYTES + BATCH_HEADER];
