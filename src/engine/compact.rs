@@ -120,13 +120,15 @@ impl Engine {
             turnover_ms: turnover_ms(&all, now),
             hurried: hurried || self.is_short(),
         };
+        let emptied = self.emptied.lock();
         let may = |segment: &Arc<Segment>| {
             segment.is_sealed()
                 && !left_alone.contains(&segment.id)
-                && !self.emptied.lock().must_stay(segment.id)
+                && !emptied.must_stay(segment.id)
                 && segment.contents().latest_expiry > now
         };
         let segments: Vec<_> = all.into_iter().filter(may).collect();
+        drop(emptied);
         let per_mille = self.upkeep.density.get();
         let candidates: Vec<Candidate> =
             segments.iter().map(|segment| segment.candidate(now, per_mille)).collect();

@@ -1,18 +1,19 @@
-//! Segments that nothing is listed of any more, and that are kept until a run says which of their
-//! keys expired.
+//! Segments of which the index lists nothing that has expired, and that are kept until a run says
+//! which keys those were.
 //!
-//! Their footers say that already, and an opening reads it there: so what a large prune remembers
+//! The segments say that already, and an opening reads it there: so what a large prune remembers
 //! has to be on disk at no particular time, and is written as a run at the compaction thread's
 //! pace. Nobody's sync waits for it in one piece. Where little expires, or room counts more, what
-//! is remembered goes to the journal instead, and the segment at once.
+//! is remembered goes to the journal instead, and no segment is kept for it.
+//!
+//! A segment is noted here once its entries have left the index: a run that was begun later has
+//! them all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use super::Engine;
-use super::pace::Pace;
 use crate::ids::SegmentId;
-use crate::reached;
 
 /// Which they are.
 #[derive(Debug, Default)]
@@ -64,9 +65,8 @@ impl Emptied {
 
     /// These need not stay any longer.
     pub(super) fn finish(&mut self, segments: &Staying) {
-        for (segment, left) in segments {
-            self.staying.remove(segment);
-            if *left == Left::Nothing {
+        for segment in segments.keys() {
+            if self.staying.remove(segment) == Some(Left::Nothing) {
                 self.done.insert(*segment);
             }
         }
@@ -81,23 +81,33 @@ impl Emptied {
 impl Engine {
     /// Whether a segment of which so many records expire is to be kept until a run is made: one is
     /// due then, and somebody is there to make it.
-    pub(super) fn is_worth_keeping(&self, expired: u64, pace: &Pace) -> bool {
+    pub(super) fn is_worth_keeping(&self, expired: u64) -> bool {
         let is_early = self.time.monotonic_ms() < self.late.retry_at_ms.load(Ordering::Relaxed);
-        let is_left_to_others = !pace.is_hurried() || !self.is_paused();
         self.late.is_on
-            && is_left_to_others
             && !is_early
-            && !self.is_short()
+            && !self.is_room_wanted()
             && self.late.pending() + expired >= self.much_pending()
     }
 
-    /// After a run could not be made: lets go of what stayed for it. What the disk refuses is never
-    /// waited for.
+    /// Whether room is not to wait for a run: nobody makes one, or the disk is short.
+    fn is_room_wanted(&self) -> bool {
+        self.is_paused() || self.is_short()
+    }
+
+    /// Lets go of what is kept, if room is not to wait for a run.
+    pub(super) fn want_room(&self) {
+        if self.is_room_wanted() {
+            let staying = self.emptied.lock().staying();
+            self.keep_no_longer(&staying);
+        }
+    }
+
+    /// Lets go of what stayed for a run: the journal says instead what it would have said. What the
+    /// disk refuses of that is never waited for.
     pub(super) fn keep_no_longer(&self, staying: &Staying) {
         if staying.is_empty() {
             return;
         }
-        reached::note("late retries: segments are kept for a run that fails");
         let mut journal = self.late.journal.lock();
         let noted = self.rewrite_journal(&mut journal);
         drop(journal);

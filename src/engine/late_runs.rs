@@ -36,17 +36,20 @@ impl Engine {
             return true;
         }
         let (pending, much) = (self.late.pending(), self.much_pending());
-        let worth = self.late.runs.lock().entries() / WORTH;
         let since_ms = self.late.pending_since_ms.load(Ordering::Relaxed);
         let is_old = || self.time.now().0.saturating_sub(since_ms) >= PENDING_MS;
-        let least = worth.max(self.options.late_pending as u64 / MUCH_MORE).max(1);
+        let least = self.worth().max(self.options.late_pending as u64 / MUCH_MORE).max(1);
         pending >= much || pending >= least && is_old()
     }
 
     /// So many pending entries are worth a run at once.
     pub(super) fn much_pending(&self) -> u64 {
-        let worth = self.late.runs.lock().entries() / WORTH;
-        worth.max(self.options.late_pending as u64)
+        self.worth().max(self.options.late_pending as u64)
+    }
+
+    /// With fewer a run costs more than it gives.
+    fn worth(&self) -> u64 {
+        self.late.runs.lock().entries() / WORTH
     }
 
     fn is_journal_long(&self) -> bool {
@@ -121,6 +124,9 @@ impl Engine {
                 self.counters.late_failures.add(1);
                 let retry_at_ms = self.time.monotonic_ms().saturating_add(RETRY_MS);
                 self.late.retry_at_ms.store(retry_at_ms, Ordering::Relaxed);
+                if !staying.is_empty() {
+                    reached::note("late retries: segments are kept for a run that fails");
+                }
                 self.keep_no_longer(&staying);
             }
             return false;

@@ -73,6 +73,7 @@ impl Engine {
         if self.is_poisoned() || self.check_open().is_err() {
             return 0;
         }
+        self.want_room();
         let segments = self.expired_segments();
         if segments.is_empty() {
             return 0;
@@ -113,7 +114,7 @@ impl Engine {
             if self.emptied.lock().must_stay(segment.id) {
                 continue;
             }
-            if self.is_worth_keeping(0, &pace) {
+            if self.is_worth_keeping(0) {
                 self.unlist_expired(&segment, now, (&mut Entered::kept(), &mut pace));
                 self.emptied.lock().keep(segment.id, Left::Unexpired);
             } else {
@@ -122,10 +123,8 @@ impl Engine {
         }
         self.note_entered(&mut entered, &mut pace);
         drop((alone, hurry));
-        let emptied = self.emptied.lock();
-        segments += emptied.empty();
-        if emptied.is_waiting() {
-            drop(emptied);
+        segments += self.emptied.lock().empty();
+        if self.emptied.lock().is_waiting() {
             self.ask_upkeep(true);
         }
         let records = self.counters.pruned.get() - before;
@@ -139,7 +138,7 @@ impl Engine {
         let (mut doomed, mut entered) = (Vec::new(), Entered::default());
         for segment in segments {
             let is_done = self.emptied.lock().is_done(segment.id);
-            if !is_done && self.is_worth_keeping(segment.contents().records, pace) {
+            if !is_done && self.is_worth_keeping(segment.contents().records) {
                 if self.unlist_expired_all(&segment, &mut Entered::kept(), pace) {
                     reached::note("late retries: a segment is kept for a run");
                     self.emptied.lock().keep(segment.id, Left::Nothing);

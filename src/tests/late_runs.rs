@@ -162,7 +162,29 @@ fn promise_10_a_prune_while_compaction_is_paused_gives_the_room_back_at_once() {
 }
 
 #[test]
-fn promise_10_a_prune_tells_of_segments_that_go_as_soon_as_the_run_is_made() {
+fn promise_10_what_was_kept_for_a_run_goes_at_once_while_compaction_is_paused() {
+    let (world, store) = emptied();
+    let segments = store.stats().segments;
+    let pause = store.pause_compaction();
+    store.prune().wait().expect("pruned");
+    assert_eq!((runs(&world), journals(&world)), (0, 1));
+    assert_eq!(store.stats().segments, segments - 1);
+    let mut next = world.fork();
+    next.crash(Survival::Nothing, 3);
+    assert!(are_all_late(&next.open()));
+    drop(pause);
+}
+
+#[test]
+fn p7_a_store_that_is_closed_before_the_run_is_made_remembers_what_expired() {
+    let (mut world, store) = emptied();
+    store.close(Duration::ZERO).wait().expect("closed");
+    drop(store);
+    assert!(are_all_late(&world.open()));
+}
+
+#[test]
+fn promise_10_what_a_prune_keeps_becomes_a_run_by_the_stores_own_thread() {
     within(Duration::from_secs(60), || {
         let mut world = World::with(Options::new().ttl(HALF_HOUR));
         world.options.late_pending = 16;

@@ -21,7 +21,7 @@ use crate::sync::Mutex;
 /// aligned to.
 const PIECE_BYTES: usize = 512 << 10;
 /// What one thread reads in one go of what is kept: with less a second is not worth its start.
-const PART_BYTES: usize = 2 << 20;
+const PART_BYTES: usize = 1 << 20;
 
 /// What a scan needs of a segment file.
 #[derive(Debug)]
